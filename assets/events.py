@@ -1,0 +1,162 @@
+"""The wording of every event that we report about an asset. Values in, Dagster events out; nothing is read and nothing is stored here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from assets.keys import DATA_VERSION_TAG, check_partition_key, environment_key, evidence_key, image_key, release_key
+from assets.lineage import Upstream, of_release, shown
+from stella_pipelines.core.clock import format_instant
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.deployments.model import LedgerRow
+from stella_pipelines.evidence.service import SealedPacket
+from stella_pipelines.promotions.evaluation import GateResult
+from stella_pipelines.promotions.promotion import Promotion, PromotionState
+from stella_pipelines.releases.model import ReleaseComponent, ReleaseRecord
+
+Metadata = Mapping[str, dg.MetadataValue]
+
+
+def release_events(record: ReleaseRecord) -> Iterator[dg.AssetMaterialization]:
+    """A release and the images that it pins, images first."""
+    for image in record.release.components:
+        yield _materialization(image_key(image.name), record.partition_key, image.digest, f"`{image.repository}` in {record.label}", _image_metadata(image))
+    assert record.digest is not None, "a draft is not reported"
+    yield _materialization(release_key(record.release.name), record.partition_key, record.digest, f"Release {record.label}", _release_metadata(record))
+
+
+def decision_event(
+    promotion: Promotion, partition: str, packet: SealedPacket, results: Sequence[GateResult], upstream: tuple[Upstream, ...]
+) -> dg.AssetMaterialization:
+    """A sealed decision."""
+    metadata = {
+        **_packet_metadata(packet, upstream),
+        "verdict": dg.MetadataValue.text("deny" if promotion.state is PromotionState.REJECTED else "allow"),
+        "release": dg.MetadataValue.text(promotion.release_label),
+        "release digest": dg.MetadataValue.text(promotion.release_digest),
+        "plan digest": dg.MetadataValue.text(promotion.plan_digest or "none"),
+        "promotion": dg.MetadataValue.text(promotion.id),
+        "requested by": dg.MetadataValue.text(promotion.requested_by.name),
+        "gates": dg.MetadataValue.md(gates_table(results)),
+    }
+    description = f"Decision on {promotion.release_label} into {promotion.environment}: {promotion.state}"
+    return _materialization(evidence_key(promotion.environment), partition, packet.digest, description, metadata)
+
+
+def waiting_event(promotion: Promotion, partition: str, results: Sequence[GateResult]) -> dg.AssetObservation:
+    """A promotion that waits: nothing was sealed, and this says for what it waits."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "promotion": dg.MetadataValue.text(promotion.id),
+        "gates": dg.MetadataValue.md(gates_table(results)),
+        "plan digest": dg.MetadataValue.text(promotion.plan_digest or "none"),
+    }
+    if promotion.waiting_until is not None:
+        metadata["asks again at"] = dg.MetadataValue.text(format_instant(promotion.waiting_until))
+    if promotion.failure is not None:
+        metadata["failure"] = dg.MetadataValue.json(dict(promotion.failure))
+    description = f"{promotion.release_label} waits before {promotion.environment}"
+    return dg.AssetObservation(environment_key(promotion.environment), partition=check_partition_key(partition), description=description, metadata=metadata)
+
+
+def packet_event(packet: SealedPacket, partition: str, upstream: tuple[Upstream, ...]) -> dg.AssetMaterialization:
+    """The packet of a deployment or rollback."""
+    description = f"Packet {packet.sequence} of {packet.environment}: {packet.kind}"
+    return _materialization(evidence_key(packet.environment), partition, packet.digest, description, _packet_metadata(packet, upstream))
+
+
+def environment_event(
+    environment: str, record: ReleaseRecord, packet: SealedPacket, rows: Sequence[Mapping[str, object]], upstream: tuple[Upstream, ...]
+) -> dg.AssetMaterialization:
+    """A release that runs in an environment, proven by its targets. The data version is the release's digest."""
+    assert record.digest is not None, "only finalized releases are deployed"
+    metadata: Metadata = {
+        "release": dg.MetadataValue.text(record.label),
+        "release digest": dg.MetadataValue.text(record.digest),
+        "targets": dg.MetadataValue.md(table(rows)),
+        "packet": dg.MetadataValue.text(packet.id),
+        "packet digest": dg.MetadataValue.text(packet.digest),
+        "upstream": shown(upstream),
+        **{f"image {image.name}": dg.MetadataValue.text(f"{image.repository}@{image.digest}") for image in record.release.components},
+    }
+    return _materialization(environment_key(environment), record.partition_key, record.digest, f"{record.label} runs in {environment}", metadata)
+
+
+def ledger_rows(ledger: Sequence[LedgerRow]) -> list[dict[str, object]]:
+    """One row per target and component of a deployment: what was wanted, and what the target showed at the end."""
+    return [
+        {"target": row.target, "component": name, "wanted": wanted, "runs": row.observed.get(name), "state": row.state.value}
+        for row in ledger
+        for name, wanted in row.desired.items()
+    ]
+
+
+def gates_table(results: Sequence[GateResult]) -> str:
+    """Each gate's verdict, reasons, and what would change it, as Markdown."""
+    rows = [
+        {
+            "gate": result.name,
+            "verdict": result.verdict.verdict,
+            "why": " ".join(result.verdict.reasons),
+            "what would change it": " ".join(result.verdict.would_change),
+        }
+        for result in results
+    ]
+    return table(rows) if rows else "The environment has no gates, and says so."
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows with the same keys as a Markdown table."""
+    if not rows:
+        return "–"
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "| " + " | ".join("---" for _ in names) + " |"]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    return str(value if value not in (None, "") else "–").replace("|", "\\|").replace("\n", " ")
+
+
+def _materialization(key: dg.AssetKey, partition: str, version: Digest, description: str, metadata: Metadata) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        key, partition=check_partition_key(partition), description=description, metadata=metadata, tags={DATA_VERSION_TAG: str(version)}
+    )
+
+
+def _image_metadata(image: ReleaseComponent) -> Metadata:
+    note = f"{image.tag}, resolved {format_instant(image.resolved_at)}" if image.tag and image.resolved_at else "given by digest"
+    platforms = [{"platform": found.platform, "manifest": found.digest, "config": found.config_digest} for found in image.platforms]
+    return {
+        "image": dg.MetadataValue.text(f"{image.repository}@{image.digest}"),
+        "digest": dg.MetadataValue.text(image.digest),
+        "tag": dg.MetadataValue.text(note),
+        "platforms": dg.MetadataValue.md(table(platforms)),
+    }
+
+
+def _release_metadata(record: ReleaseRecord) -> Metadata:
+    source = {name: value or "unknown" for name, value in record.release.source.document().items()}
+    images = [{"component": image.name, "image": f"{image.repository}@{image.digest}"} for image in record.release.components]
+    return {
+        "digest": dg.MetadataValue.text(record.digest or ""),
+        "images": dg.MetadataValue.md(table(images)),
+        "source": dg.MetadataValue.json(source),
+        "upstream": shown(of_release(record)),
+        "pushed to": dg.MetadataValue.text(", ".join(record.pushed_to) or "nowhere"),
+    }
+
+
+def _packet_metadata(packet: SealedPacket, upstream: tuple[Upstream, ...]) -> Metadata:
+    return {
+        "packet": dg.MetadataValue.text(packet.id),
+        "packet digest": dg.MetadataValue.text(packet.digest),
+        "sequence": dg.MetadataValue.int(packet.sequence),
+        "kind": dg.MetadataValue.text(packet.kind),
+        "signed by key": dg.MetadataValue.text(packet.key_id),
+        "sealed at": dg.MetadataValue.text(format_instant(packet.sealed_at)),
+        "verify": dg.MetadataValue.md(f"`stella evidence show {packet.id} --raw packet.json && stella evidence verify packet.json --key keys/evidence.pub`"),
+        "upstream": shown(upstream),
+    }

@@ -1,0 +1,96 @@
+"""Reports to Dagster what no run reports: finalized releases, and packets that were sealed elsewhere. Each once, whoever was interrupted before.
+
+Only one sensor calls each of these functions, and Dagster runs one tick of a sensor at a time: asking first is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+import dagster as dg
+
+from assets.events import environment_event, ledger_rows, packet_event, release_events
+from assets.keys import DATA_VERSION_TAG, RELEASES, check_partition_key, evidence_key
+from assets.lineage import of_environment
+from stella_pipelines.control_plane import ControlPlane
+from stella_pipelines.deployments.model import DeploymentState
+from stella_pipelines.evidence.service import SealedPacket
+from stella_pipelines.evidence.statement import Statement
+from stella_pipelines.releases.errors import ReleaseMissing
+from stella_pipelines.releases.model import ReleaseRecord
+
+SETTLED_AFTER: Final = timedelta(seconds=20)
+"""A packet younger than this is left to the run that sealed it."""
+PACKETS_MAX: Final = 50
+"""Packets of one environment that one tick looks at."""
+
+
+def publish_release(instance: dg.DagsterInstance, record: ReleaseRecord) -> int:
+    """Add the release's partition, and report what is not reported yet; the number of events written."""
+    add_partition(instance, record.partition_key)
+    missing = [event for event in release_events(record) if not _reported(instance, event)]
+    for event in missing:
+        instance.report_runless_asset_event(event)
+    return len(missing)
+
+
+def add_partition(instance: dg.DagsterInstance, partition_key: str) -> None:
+    """Make sure that the release's partition exists; adding it again changes nothing."""
+    assert RELEASES.name is not None, "a named definition"
+    instance.add_dynamic_partitions(RELEASES.name, [check_partition_key(partition_key)])
+
+
+def publish_packets(plane: ControlPlane, instance: dg.DagsterInstance, read: Callable[[SealedPacket], Statement], shown: Mapping[str, int]) -> dict[str, int]:
+    """Report the packets that no run has reported. `shown` has the sequence up to which each environment was looked at; the new one is returned."""
+    estate, _ = plane.environments.current()
+    seen = dict(shown)
+    for environment in estate.environments:
+        for packet in _settled_since(plane, environment.name, seen.get(environment.name, 0)):
+            # A packet's digest is the data version of exactly one event.
+            if not instance.get_event_tags_for_asset(evidence_key(environment.name), {DATA_VERSION_TAG: packet.digest}):
+                _publish_packet(plane, instance, packet, read(packet))
+            seen[environment.name] = packet.sequence
+    return seen
+
+
+def _settled_since(plane: ControlPlane, environment: str, sequence: int) -> list[SealedPacket]:
+    with plane.store.reading() as tx:
+        newest = plane.evidence.list(tx, environment=environment, limit=1)
+        if not newest or newest[0].sequence <= sequence:
+            return []
+        packets = plane.evidence.list(tx, environment=environment, limit=PACKETS_MAX)
+    settled = plane.clock.now() - SETTLED_AFTER
+    return [packet for packet in reversed(packets) if packet.sequence > sequence and packet.sealed_at <= settled]
+
+
+def _publish_packet(plane: ControlPlane, instance: dg.DagsterInstance, packet: SealedPacket, statement: Statement) -> None:
+    record = _release_of(plane, statement)
+    if record is None:
+        return
+    with plane.store.reading() as tx:
+        upstream = of_environment(plane, tx, packet.environment, record)
+    add_partition(instance, record.partition_key)
+    deployment = next((found for found in plane.deployments.list(packet.environment) if found.packet_id == packet.id), None)
+    if deployment is not None and deployment.state is DeploymentState.SUCCEEDED:
+        rows = ledger_rows(plane.deployments.ledger(deployment.id))
+        instance.report_runless_asset_event(environment_event(packet.environment, record, packet, rows, upstream))
+    # Last, because it is what marks the packet as reported.
+    instance.report_runless_asset_event(packet_event(packet, record.partition_key, upstream))
+
+
+def _release_of(plane: ControlPlane, statement: Statement) -> ReleaseRecord | None:
+    """The release that a packet is about: the first of its subjects that is one."""
+    for subject in statement.subject:
+        try:
+            return plane.releases.by_digest(subject.digest)
+        except ReleaseMissing:
+            continue
+    return None
+
+
+def _reported(instance: dg.DagsterInstance, event: dg.AssetMaterialization) -> bool:
+    assert event.partition is not None, "every event of ours has a partition"
+    found = instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=event.asset_key, asset_partitions=[event.partition]), limit=1)
+    return bool(found.records)

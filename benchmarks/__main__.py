@@ -1,0 +1,39 @@
+"""Run the benchmarks, print a table, and write `build/bench.json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from benchmarks.deploy_overhead import deploy_overhead
+from benchmarks.row import Row
+
+BENCHMARKS: dict[str, Callable[[], list[Row]]] = {"deploy_overhead": deploy_overhead}
+RESULT = Path("build/bench.json")
+
+
+def main() -> None:
+    """Parse the command line and run what it names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", choices=sorted(BENCHMARKS), help="run one benchmark")
+    only = parser.parse_args().only
+    rows = [row for name, measure in BENCHMARKS.items() if only in (None, name) for row in measure()]
+    _print(rows)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps([row.document() for row in rows], indent=2) + "\n")
+
+
+def _print(rows: list[Row]) -> None:
+    table = Table(Column("BENCHMARK", no_wrap=True), "VALUE", "UNIT", "PEER", "PEER'S VALUE", "RATIO", box=None, header_style="bold")
+    for row in rows:
+        table.add_row(row.name, f"{row.value:.2f}", row.unit, row.peer, f"{row.peer_value:.2f}", f"{row.ratio:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

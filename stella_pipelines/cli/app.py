@@ -1,0 +1,69 @@
+"""The root of the command line: global options, the list of commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from stella_pipelines.cli import demo, deployments, estate, evidence, promotions, releases, status, up
+from stella_pipelines.cli.exits import MEANINGS, Exit
+from stella_pipelines.cli.session import ActorOption, JsonOption, Session
+from stella_pipelines.core.errors import StellaError
+
+_EPILOG = "Exit codes:  " + "  ·  ".join(f"{int(code)} {meaning}" for code, meaning in MEANINGS.items())
+
+app = typer.Typer(name="stella", no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
+app.add_typer(releases.app, name="release")
+app.add_typer(evidence.app, name="evidence")
+estate.register(app)
+promotions.register(app)
+deployments.register(app)
+status.register(app)
+up.register(app)
+demo.register(app)
+
+
+@app.callback(epilog=_EPILOG)
+def root(as_json: JsonOption = False, actor: ActorOption = None) -> None:
+    """Promote immutable releases of containers from dev to prod, through gates and people, with sealed evidence of every decision.
+
+    A first walk:  [bold]stella demo[/]   shows it all on a lab of its own.
+    Your estate:   [bold]stella apply -f estate.yaml[/] → [bold]stella up[/] → [bold]stella release create[/] → [bold]stella promote[/] → [bold]stella status[/]
+
+    State lives in $STELLA_HOME (default ./.stella) and in $STELLA_DATABASE_URL (default: SQLite in the home).
+    """
+    del as_json, actor  # their callbacks have put them into the session
+
+
+def run(arguments: list[str], session: Session | None = None) -> Exit:
+    """Run one command line and return its exit code. The demo runs the same commands through this door as a person does."""
+    session = session or Session()
+    try:
+        code = app(arguments, obj=session, standalone_mode=False, prog_name="stella")
+    except StellaError as error:
+        return session.output.error(error)
+    except typer.Exit as done:
+        return Exit(done.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        session.output.errors.print("Interrupted. What was started goes on; [bold]stella status[/] shows it.")
+        return Exit.REFUSED
+    except Exception as error:
+        if _show_usage_error(error):
+            return Exit.USAGE
+        raise
+    return Exit(code) if isinstance(code, int) else Exit.DONE
+
+
+def _show_usage_error(error: Exception) -> bool:
+    """Print a command-line mistake the way the parser words it. The parser's errors share these two members and no public base class."""
+    show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if show is None or exit_code != Exit.USAGE:
+        return False
+    show()
+    return True
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,118 @@
+"""`stella evidence …`: verify a packet with nothing but a public key, and show, list, export and replay what is sealed here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from stella_pipelines.cli.exits import Exit
+from stella_pipelines.cli.output import styled, when
+from stella_pipelines.cli.session import JsonOption, session_of
+from stella_pipelines.core.errors import StellaError
+from stella_pipelines.core.limits import PACKET_BYTES_MAX
+from stella_pipelines.evidence.verify import verify_packet
+from stella_pipelines.promotions.replay import replay as replay_packet
+from stella_pipelines.store import blobs
+
+app = typer.Typer(help="Evidence: sealed packets of every decision, deployment and rollback.", no_args_is_help=True)
+PacketArgument = Annotated[str, typer.Argument(metavar="PACKET", help="The packet's id (evd_…).")]
+
+
+class PacketFileUnreadable(StellaError):
+    """A packet or key file cannot be read."""
+
+    code = "EVID_FILE_UNREADABLE"
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The packet, as `evidence show --raw` wrote it.")],
+    key: Annotated[list[Path], typer.Option("--key", metavar="PUB", help="A public key that may have signed it; repeat for a key history.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Verify a packet. Needs the file and the key: no database, no network, no installation."""
+    del as_json
+    output = session_of(context).output
+    verified = verify_packet(_read(file), [_read(path) for path in key])
+    output.document({"verified": True, "packet": verified.packet_digest, "key_id": verified.key_id, "statement": verified.statement.document()})
+    output.say(f"[green]verified[/]  {verified.packet_digest}")
+    output.say(f"  signed by key {verified.key_id}")
+    output.say(f"  says {escape(verified.statement.predicate_type)} of")
+    for subject in verified.statement.subject:
+        output.say(f"    {escape(subject.name)}  {subject.digest}")
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    packet: PacketArgument,
+    raw: Annotated[Path | None, typer.Option("--raw", metavar="FILE", help="Write the packet itself here, for somebody else to verify.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a packet says, or write it to a file."""
+    del as_json
+    session = session_of(context)
+    with session.control_plane() as plane:
+        with plane.store.reading() as transaction:
+            sealed = plane.evidence.get(transaction, packet)
+        verified = verify_packet(sealed.envelope, [plane.evidence.public_pem])
+        public_key_path = plane.settings.public_key_path
+    if raw is not None:
+        raw.write_bytes(sealed.envelope)
+    session.output.document({"id": sealed.id, "digest": sealed.digest, "statement": verified.statement.document()})
+    session.output.say(f"[bold]{sealed.id}[/]  {sealed.kind} no. {sealed.sequence} of {escape(sealed.environment)}, sealed {when(sealed.sealed_at)}")
+    session.output.say(f"  {sealed.digest}  key {sealed.key_id}")
+    session.output.say(escape(json.dumps(verified.statement.document()["predicate"], indent=2, ensure_ascii=False)))
+    if raw is not None:
+        session.output.say(f"Written to {escape(str(raw))}. Verify: stella evidence verify {escape(str(raw))} --key {escape(str(public_key_path))}")
+
+
+@app.command("list")
+def list_packets(
+    context: typer.Context,
+    environment: Annotated[str | None, typer.Option("--environment", "-e")] = None,
+    kind: Annotated[str | None, typer.Option(help="decision, deployment or rollback.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List sealed packets, newest first."""
+    del as_json
+    session = session_of(context)
+    with session.control_plane() as plane, plane.store.reading() as transaction:
+        packets = plane.evidence.list(transaction, environment=environment, kind=kind, limit=limit)
+    session.output.document(
+        [{"id": p.id, "kind": p.kind, "environment": p.environment, "sequence": p.sequence, "digest": p.digest, "sealed_at": p.sealed_at} for p in packets]
+    )
+    rows = [(p.id, styled(p.kind), escape(p.environment), str(p.sequence), p.digest.short, when(p.sealed_at)) for p in packets]
+    session.output.table("", ("PACKET", "KIND", "ENVIRONMENT", "NO.", "DIGEST", "SEALED"), rows)
+
+
+@app.command()
+def replay(context: typer.Context, packet: PacketArgument, as_json: JsonOption = False) -> None:
+    """Judge a decision's stored inputs again, and compare the two records byte by byte."""
+    del as_json
+    session = session_of(context)
+    with session.control_plane() as plane, plane.store.reading() as transaction:
+        sealed = plane.evidence.get(transaction, packet)
+        report = replay_packet(sealed, lambda digest: blobs.get(transaction, digest))
+    session.output.document(report.document())
+    if report.byte_equal:
+        session.output.say(f"[green]byte-equal[/]  the stored inputs give the recorded decision again: {report.recorded_digest}")
+        return
+    session.output.say(f"[red]different[/]  recorded {report.recorded_digest}, replayed {report.replayed_digest}")
+    for difference in report.differences:
+        session.output.say(f"  {escape(difference)}")
+    raise typer.Exit(Exit.FAILED)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(PACKET_BYTES_MAX + 1)
+    except OSError as error:
+        raise PacketFileUnreadable(f"{path} cannot be read: {error}.", next_step="Give the packet's file and --key with the public key's file.") from error

@@ -1,0 +1,19 @@
+"""Why a promotion is where it is, and what would change it: one wording for `promote`, `status` and the demo."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from stella_pipelines.cli.output import Output, styled
+from stella_pipelines.control_plane import ControlPlane
+from stella_pipelines.promotions.promotion import Promotion
+
+
+def say_why(plane: ControlPlane, output: Output, promotion: Promotion) -> None:
+    """Each gate's verdict and reasons, the failure if there was one, and the remedies."""
+    for result in plane.promotions.results(promotion.id):
+        output.say(f"  {styled(result.verdict.verdict)}  [bold]{escape(result.name)}[/]  {escape(' '.join(result.verdict.reasons))}")
+        for remedy in result.verdict.would_change:
+            output.say(f"         → {escape(remedy)}")
+    if promotion.failure:
+        output.say(f"  [red]{escape(str(promotion.failure.get('code', '')))}[/]  {escape(str(promotion.failure.get('what', '')))}")

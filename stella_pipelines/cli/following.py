@@ -1,0 +1,87 @@
+"""Watching a promotion until it ends or waits for a person: what happened, line by line, and a bar while targets change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from stella_pipelines.cli.exits import Exit
+from stella_pipelines.cli.explaining import say_why
+from stella_pipelines.cli.output import Output, styled
+from stella_pipelines.control_plane import ControlPlane
+from stella_pipelines.promotions.promotion import Promotion, PromotionState
+
+POLL_S: Final = 0.25
+"""How often the store is read while somebody watches; one indexed row each time."""
+
+EXITS: Final = {
+    PromotionState.EVALUATING: Exit.WAITING,
+    PromotionState.WAITING: Exit.WAITING,
+    PromotionState.APPROVED: Exit.WAITING,
+    PromotionState.DEPLOYING: Exit.WAITING,
+    PromotionState.DEPLOYED: Exit.DONE,
+    PromotionState.REJECTED: Exit.REJECTED,
+    PromotionState.CANCELLED: Exit.REJECTED,
+    PromotionState.EXPIRED: Exit.REJECTED,
+    PromotionState.FAILED: Exit.FAILED,
+    PromotionState.ROLLED_BACK: Exit.FAILED,
+}
+_GOING_ON: Final = (PromotionState.EVALUATING, PromotionState.APPROVED, PromotionState.DEPLOYING)
+_DOING: Final = {
+    PromotionState.EVALUATING: "evaluating gates",
+    PromotionState.APPROVED: "approved, starting the deployment",
+    PromotionState.DEPLOYING: "deploying",
+    PromotionState.WAITING: "waiting for its time, or evaluated again",
+}
+
+
+def follow(plane: ControlPlane, output: Output, promotion_id: str, timeout_s: float, past_revision: int | None = None) -> Promotion:
+    """Follow until the promotion rests. `past_revision` skips the rest that it was in when an approval was given."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=output.console, transient=True, disable=output.as_json or not output.console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        promotion = _watch(plane, promotion_id, timeout_s, past_revision, lambda seen: _show_progress(plane, progress, task, seen))
+    say_outcome(plane, output, promotion)
+    return promotion
+
+
+def _watch(plane: ControlPlane, promotion_id: str, timeout_s: float, past_revision: int | None, show: Callable[[Promotion], None]) -> Promotion:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        promotion = plane.promotions.get(promotion_id)
+        if _rests(plane, promotion, past_revision) or time.monotonic() > deadline:
+            return promotion
+        show(promotion)
+        time.sleep(POLL_S)
+
+
+def _rests(plane: ControlPlane, promotion: Promotion, past_revision: int | None) -> bool:
+    """Whether nothing will happen without a person. A promotion that waits for nothing but time goes on by itself."""
+    if promotion.state in _GOING_ON or (past_revision is not None and promotion.revision <= past_revision):
+        return False
+    if promotion.state is not PromotionState.WAITING or promotion.waiting_until is None:
+        return True
+    return any(result.verdict.verdict == "wait" and result.verdict.wait_until is None for result in plane.promotions.results(promotion.id))
+
+
+def _show_progress(plane: ControlPlane, progress: Progress, task: TaskID, promotion: Promotion) -> None:
+    description = f"{promotion.release_label} → {promotion.environment}: {_DOING[promotion.state]}"
+    if promotion.deployment_id is None:
+        progress.update(task, description=description)
+        return
+    ledger = plane.deployments.ledger(promotion.deployment_id)
+    done = sum(row.state not in ("pending", "running") for row in ledger)
+    progress.update(task, description=description, total=len(ledger) or None, completed=done)
+
+
+def say_outcome(plane: ControlPlane, output: Output, promotion: Promotion) -> None:
+    """One line for the state, and the reasons where there are any."""
+    output.say(f"{escape(promotion.release_label)} → [bold]{escape(promotion.environment)}[/]: {styled(promotion.state.value)}")
+    if promotion.state is not PromotionState.DEPLOYED:
+        say_why(plane, output, promotion)
+    if promotion.decision_packet:
+        output.say(f"  evidence of the decision: {promotion.decision_packet}")

@@ -1,0 +1,87 @@
+"""Where a command's words go: tables and colour for people on stdout, or exactly one JSON document, never both."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from stella_pipelines.cli.exits import Exit
+from stella_pipelines.core.errors import StellaError
+
+STATE_STYLES = {
+    "deployed": "green",
+    "succeeded": "green",
+    "allow": "green",
+    "healthy": "green",
+    "approved": "cyan",
+    "deploying": "cyan",
+    "running": "cyan",
+    "evaluating": "cyan",
+    "waiting": "yellow",
+    "wait": "yellow",
+    "error": "red",
+    "deny": "red",
+    "rejected": "red",
+    "failed": "red",
+    "unhealthy": "red",
+    "rolled_back": "magenta",
+    "cancelled": "dim",
+    "expired": "dim",
+}
+
+
+class Output:
+    """The two ways to answer. A command builds its document once, and shows it as text or prints it as JSON."""
+
+    def __init__(self, *, as_json: bool = False, console: Console | None = None) -> None:
+        self.as_json = as_json
+        self.console = console or Console(highlight=False)
+        self.errors = console or Console(stderr=True, highlight=False)
+
+    def document(self, value: object) -> None:
+        """Print the JSON answer (only with `--json`)."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def say(self, text: str) -> None:
+        """A line for people; markup allowed, so escape what users or machines wrote."""
+        if not self.as_json:
+            self.console.print(text)
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table for people; cells may hold markup."""
+        if self.as_json:
+            return
+        table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)
+
+    def error(self, error: StellaError) -> Exit:
+        """Say what happened, what is unchanged and what to do next; returns the exit code that goes with it."""
+        if self.as_json:
+            sys.stdout.write(json.dumps({"error": error.document()}, indent=2, ensure_ascii=False) + "\n")
+        else:
+            self.errors.print(f"[bold red]{escape(error.code)}[/]  {escape(error.what)}")
+            self.errors.print(f"  {escape(error.unchanged)}")
+            self.errors.print(f"  [bold]Next:[/] {escape(error.next_step)}")
+        return Exit.TRY_AGAIN if error.retryable else Exit.REFUSED
+
+
+def styled(state: str) -> str:
+    """A state's name in the colour that every command uses for it."""
+    style = STATE_STYLES.get(state)
+    return f"[{style}]{escape(state)}[/]" if style else escape(state)
+
+
+def when(moment: datetime | None) -> str:
+    """A time for people: to the second, always with the zone."""
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ") if moment else "–"

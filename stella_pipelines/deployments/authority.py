@@ -1,0 +1,67 @@
+"""The right to act: one lease for the environment and one per target, renewed while the work goes on.
+
+Each lease has a fencing token that only grows. Every change of a target carries its token, so a process that was paused for too long and
+wakes up late is refused by the target as well as by the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from stella_pipelines.core.limits import LEASE_TTL_S
+from stella_pipelines.store import leases
+from stella_pipelines.store.database import Transaction
+from stella_pipelines.store.leases import Lease
+
+
+class Authority:
+    """The leases of one piece of work."""
+
+    def __init__(self, holder: str, environment: str) -> None:
+        self.holder = holder
+        self.environment = environment
+        self._leases: dict[str, Lease] = {}
+
+    def take_environment(self, tx: Transaction, now: datetime) -> None:
+        """Take the environment. `LeaseHeld` names who has it."""
+        self._take(tx, self._environment_lease, now)
+
+    def take_targets(self, tx: Transaction, targets: Sequence[str], now: datetime) -> None:
+        """Take every target, in one order for everybody, so that two takers cannot wait for each other."""
+        for target in sorted(targets):
+            self._take(tx, f"target/{target}", now)
+
+    def fence(self, target: str) -> int:
+        """The token under which a target is changed."""
+        return self._leases[f"target/{target}"].token
+
+    @property
+    def environment_fence(self) -> int:
+        """The environment's token."""
+        return self._leases[self._environment_lease].token
+
+    def hold(self, tx: Transaction, target: str | None, now: datetime) -> None:
+        """Prove in this transaction that the environment and the target are still ours, and extend them. `LeaseLost` otherwise.
+
+        Extending is the proof: it succeeds only while nobody else has taken the lease, also when the wall clock has jumped past its end.
+        """
+        for name in (self._environment_lease, f"target/{target}") if target else (self._environment_lease,):
+            self._leases[name] = leases.renew(tx, self._leases[name], now, LEASE_TTL_S)
+
+    def renew(self, tx: Transaction, now: datetime) -> None:
+        """Extend everything that is held."""
+        for name, lease in self._leases.items():
+            self._leases[name] = leases.renew(tx, lease, now, LEASE_TTL_S)
+
+    def release(self, tx: Transaction) -> None:
+        """Give everything back."""
+        for lease in self._leases.values():
+            leases.release(tx, lease)
+
+    @property
+    def _environment_lease(self) -> str:
+        return f"environment/{self.environment}"
+
+    def _take(self, tx: Transaction, name: str, now: datetime) -> None:
+        self._leases[name] = leases.acquire(tx, name, self.holder, now, LEASE_TTL_S)

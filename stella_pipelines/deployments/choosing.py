@@ -1,0 +1,37 @@
+"""Which targets a retry means, and which release a rollback means: read from the rows, refused when there is no good answer."""
+
+from __future__ import annotations
+
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.deployments import ledger, records
+from stella_pipelines.deployments.errors import NothingToRetry, NotProven
+from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, TargetState
+from stella_pipelines.store.database import Transaction
+
+_RETRIED = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
+"""A deployment that went back as a whole is not retried: it needs a new promotion, whose gates look at it again."""
+
+
+def failed_targets(tx: Transaction, record: DeploymentRecord) -> tuple[str, ...]:
+    """The targets of the environment's newest deployment on which it did not succeed."""
+    newest = records.newest(tx, record.environment)
+    failed = tuple(row.target for row in ledger.read(tx, record.id) if row.state is not TargetState.SUCCEEDED)
+    if newest is None or newest.id != record.id or record.state not in _RETRIED or not failed:
+        why = "it has no failed targets" if not failed else f"it is {record.state}" if newest == record else "a newer deployment followed"
+        raise NothingToRetry(f"Deployment {record.id} cannot be retried: {why}.", next_step="Promote the release again, or roll the environment back.")
+    return failed
+
+
+def rollback_release(tx: Transaction, environment: str, to: Digest | None) -> Digest:
+    """The release to go back to: the given one if it was ever proven here, or the proven one before what runs now."""
+    newest, proven = records.newest(tx, environment), records.newest_proven(tx, environment)
+    if to is not None:
+        found = records.newest_proven(tx, environment, release=to)
+    elif newest is not None and proven is not None and newest.id != proven.id and newest.state is not DeploymentState.ROLLED_BACK:
+        found = proven  # the newest deployment left the environment half way
+    else:
+        found = records.newest_proven(tx, environment, other_than=proven.release_digest) if proven else None
+    if found is None:
+        what = f"{to} was never proven in {environment}" if to else f"{environment} has no earlier proven release"
+        raise NotProven(f"There is nothing to roll back to: {what}.", next_step="Name a release that ran here before, or promote one.")
+    return found.release_digest

@@ -1,0 +1,275 @@
+"""The deployments room as the floors above see it: plan, run (start or resume), retry, roll back, observe, look up.
+
+A use case takes the environment's lease, finds or opens the deployment, lets the engine drive it, looks at the targets once more, and ends
+it. All of it may be repeated after a crash at any point. Which rules a rollout follows stands in `rollout.py`, not here.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from stella_pipelines.connectors.port import Observation
+from stella_pipelines.core.actor import Actor
+from stella_pipelines.core.clock import Clock
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.core.errors import StellaError
+from stella_pipelines.core.identifiers import Identifiers
+from stella_pipelines.deployments import choosing, journal, ledger, observing, records, refusals
+from stella_pipelines.deployments.artifacts import Artifacts, read_artifacts
+from stella_pipelines.deployments.authority import Authority
+from stella_pipelines.deployments.carrying import Carrier
+from stella_pipelines.deployments.connections import Connectors
+from stella_pipelines.deployments.ending import Ender, decision_of
+from stella_pipelines.deployments.engine import ProgressListener
+from stella_pipelines.deployments.errors import DeploymentNotDue, EnvironmentMissing
+from stella_pipelines.deployments.history import StoredHistory
+from stella_pipelines.deployments.journal import JournalRow
+from stella_pipelines.deployments.known import KnownSpecs
+from stella_pipelines.deployments.model import DeploymentKind, DeploymentRecord, EnvironmentObservation, LedgerRow, Progress
+from stella_pipelines.deployments.opening import Opener, Opening
+from stella_pipelines.deployments.patience import patiently
+from stella_pipelines.deployments.plan import Plan, SpecIndex
+from stella_pipelines.deployments.planner import plan_environment
+from stella_pipelines.environments.model import Environment, Estate
+from stella_pipelines.environments.service import Environments
+from stella_pipelines.evidence.service import Evidence
+from stella_pipelines.promotions.promotion import Promotion, PromotionState
+from stella_pipelines.promotions.proven import ProvenDeployment
+from stella_pipelines.promotions.service import Promotions
+from stella_pipelines.releases.service import Releases
+from stella_pipelines.store import blobs
+from stella_pipelines.store.database import Store
+
+
+def unheard(progress: Progress) -> None:
+    """The listener of whoever does not want to be told."""
+    del progress
+
+
+class Deployments:
+    """Every use case of deployments."""
+
+    def __init__(
+        self,
+        store: Store,
+        evidence: Evidence,
+        environments: Environments,
+        releases: Releases,
+        promotions: Promotions,
+        connectors: Connectors,
+        clock: Clock,
+        identifiers: Identifiers,
+    ) -> None:
+        self._store = store
+        self._evidence = evidence
+        self._environments = environments
+        self._releases = releases
+        self._promotions = promotions
+        self._connectors = connectors
+        self._clock = clock
+        self._identifiers = identifiers
+        self._history = StoredHistory(clock)
+        self._opener = Opener(store, promotions, clock, identifiers)
+        ender = Ender(store, evidence, environments, releases, promotions, clock=clock, identifiers=identifiers)
+        self._carrier = Carrier(store, environments, connectors, clock, ender=ender)
+
+    # ------------------------------------------------------------ plan
+
+    async def plan(self, environment: str, release_digest: Digest) -> Plan:
+        """What a deployment of the release would change, from what the targets say now. Changes nothing."""
+        estate, revision = self._environments.current()
+        return await self._plan(estate, revision, _declared(estate, environment), release_digest)
+
+    async def _plan(self, estate: Estate, revision: int, environment: Environment, release_digest: Digest) -> Plan:
+        def known(observations: Sequence[Observation]) -> SpecIndex:
+            with self._store.reading() as tx:
+                return KnownSpecs(tx).running(observations)
+
+        release = self._releases.by_digest(release_digest)
+        return await plan_environment(release, environment, estate, revision=revision, connectors=self._connectors, clock=self._clock, known_specs=known)
+
+    # ------------------------------------------------------------ a promotion's deployment
+
+    async def run(self, promotion_id: str, holder: str, progress: ProgressListener = unheard) -> DeploymentRecord:
+        """Deploy an approved promotion: start it, or go on with it from its journal. One that ended is returned as it is."""
+        promotion = self._promotions.get(promotion_id)
+        record = await patiently(lambda: self._own_deployment(promotion))
+        if record is not None and record.ended and promotion.state is not PromotionState.APPROVED:
+            return record
+        async with self._leased(promotion.environment, holder) as authority:
+            promotion = self._promotions.get(promotion_id)
+            record = await patiently(lambda: self._own_deployment(promotion))
+            if record is None or (record.ended and promotion.state is PromotionState.APPROVED):
+                self._refuse_second(promotion.environment)
+                record = await self._open_for(promotion, authority)
+            return record if record.ended else await self._carrier.carry_out(record, authority, progress)
+
+    def _own_deployment(self, promotion: Promotion) -> DeploymentRecord | None:
+        with self._store.reading() as tx:
+            record = records.of_promotion(tx, promotion.id)
+        if record is None and promotion.state is not PromotionState.APPROVED:
+            raise DeploymentNotDue(
+                f"Promotion {promotion.id} is {promotion.state}, and has no deployment.", next_step=f"See why with 'stella status {promotion.id}'."
+            )
+        return record
+
+    def _refuse_second(self, environment: str) -> None:
+        with self._store.reading() as tx:
+            other = records.unfinished(tx, environment)
+        if other is not None:
+            raise refusals.unfinished(other)
+
+    async def _open_for(self, promotion: Promotion, authority: Authority) -> DeploymentRecord:
+        estate, revision = self._environments.current()
+        plan = await self._plan(estate, revision, _declared(estate, promotion.environment), promotion.release_digest)
+        with self._store.reading() as tx:
+            decision = decision_of(tx, self._evidence, self._promotions, promotion.id)
+        opening = Opening(
+            id=self._identifiers.new("dep", self._clock.now()),
+            kind="promotion",
+            release=self._releases.by_digest(promotion.release_digest),
+            estate=estate,
+            plan=plan,
+            actor=promotion.requested_by,
+            reason=promotion.reason,
+            promotion_id=promotion.id,
+            decision=decision,
+        )
+        if plan.content_digest() != promotion.plan_digest:
+            failure = refusals.plan_differs(promotion, plan)
+            return await patiently(lambda: self._opener.refuse_changed_plan(opening, authority, failure))
+        return await patiently(lambda: self._opener.open(opening, authority))
+
+    # ------------------------------------------------------------ on command
+
+    async def retry_failed(
+        self, actor: Actor, deployment_id: str, reason: str = "", *, holder: str | None = None, progress: ProgressListener = unheard
+    ) -> DeploymentRecord:
+        """A new deployment of the same release over the targets on which the newest one did not succeed. Goes on with a retry that did not end."""
+        first = self.get(deployment_id)
+        async with self._leased(first.environment, holder) as authority:
+            with self._store.reading() as tx:
+                unfinished = records.unfinished(tx, first.environment)
+                if unfinished is not None and unfinished.retry_of == deployment_id:
+                    return await self._carrier.carry_out(unfinished, authority, progress)
+                failed = choosing.failed_targets(tx, first)
+            estate, revision = self._environments.current()
+            whole = await self._plan(estate, revision, _declared(estate, first.environment), first.release_digest)
+            opening = self._commanded("retry", whole.only(failed), estate, actor, reason, retry_of=first)
+            record = await patiently(lambda: self._opener.open(opening, authority))
+            return await self._carrier.carry_out(record, authority, progress)
+
+    async def rollback(
+        self, actor: Actor, environment: str, to: Digest | None, reason: str, *, holder: str | None = None, progress: ProgressListener = unheard
+    ) -> DeploymentRecord:
+        """Bring an environment back to an earlier proven release (by default the one before), under the same limits and proofs as a deployment.
+
+        A deployment that has not ended is taken back first; without `to`, that is the rollback. A rollback that did not end goes on.
+        """
+        async with self._leased(environment, holder) as authority:
+            with self._store.reading() as tx:
+                unfinished = records.unfinished(tx, environment)
+            if unfinished is not None:
+                same = unfinished.kind == "rollback" and to in (None, unfinished.release_digest)
+                ended = await self._carrier.carry_out(unfinished, authority, progress, None if same else refusals.aborted(actor, reason))
+                if to is None or same:
+                    return ended
+            with self._store.reading() as tx:
+                wanted = choosing.rollback_release(tx, environment, to)
+            estate, revision = self._environments.current()
+            plan = await self._plan(estate, revision, _declared(estate, environment), wanted)
+            opening = self._commanded("rollback", plan, estate, actor, reason)
+            record = await patiently(lambda: self._opener.open(opening, authority))
+            return await self._carrier.carry_out(record, authority, progress)
+
+    # ------------------------------------------------------------ looking
+
+    async def observe(self, environment: str) -> EnvironmentObservation:
+        """Ask every target what it runs, compare it with what was proven there last, and remember the answer with its time."""
+        estate, _ = self._environments.current()
+        _declared(estate, environment)
+        with self._store.reading() as tx:
+            expected = observing.expected_now(tx, environment)
+        seen = await observing.look(environment, estate.targets_of(environment), expected, self._connectors, self._clock)
+
+        def save() -> EnvironmentObservation:
+            with self._store.writing() as tx:
+                return observing.save(tx, seen)
+
+        return await patiently(save)
+
+    def get(self, deployment_id: str) -> DeploymentRecord:
+        """The deployment with this id."""
+        with self._store.reading() as tx:
+            return records.get(tx, deployment_id)
+
+    def list(self, environment: str | None = None, limit: int = 50) -> builtins.list[DeploymentRecord]:
+        """Deployments, newest first."""
+        with self._store.reading() as tx:
+            return records.newest_of(tx, environment, limit)
+
+    def ledger(self, deployment_id: str) -> builtins.list[LedgerRow]:
+        """A deployment's rows, by target."""
+        with self._store.reading() as tx:
+            return ledger.read(tx, deployment_id)
+
+    def journal(self, deployment_id: str) -> builtins.list[JournalRow]:
+        """A deployment's intents and outcomes, in order."""
+        with self._store.reading() as tx:
+            return journal.read(tx, deployment_id)
+
+    def artifacts(self, deployment_id: str) -> Artifacts | None:
+        """What a deployment put on its targets; None when it was refused before anything was written for them."""
+        with self._store.reading() as tx:
+            digest = records.get(tx, deployment_id).artifacts_digest
+            return None if digest is None else read_artifacts(digest, lambda blob: blobs.get(tx, blob))
+
+    def newest_proven(self, environment: str) -> ProvenDeployment | None:
+        """What was proven in an environment last."""
+        with self._store.reading() as tx:
+            return self._history.newest_proven(tx, environment)
+
+    def last_observation(self, environment: str) -> EnvironmentObservation | None:
+        """The newest look at an environment, without a new one."""
+        with self._store.reading() as tx:
+            return observing.last(tx, environment)
+
+    # ------------------------------------------------------------ inside
+
+    def _commanded(self, kind: DeploymentKind, plan: Plan, estate: Estate, actor: Actor, reason: str, retry_of: DeploymentRecord | None = None) -> Opening:
+        return Opening(
+            id=self._identifiers.new("dep", self._clock.now()),
+            kind=kind,
+            release=self._releases.by_digest(plan.release_digest),
+            estate=estate,
+            plan=plan,
+            actor=actor,
+            reason=reason,
+            promotion_id=retry_of.promotion_id if retry_of else None,
+            retry_of=retry_of,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _leased(self, environment: str, holder: str | None) -> AsyncIterator[Authority]:
+        authority = Authority(holder or self._identifiers.new("hld", self._clock.now()), environment)
+
+        def take() -> None:
+            with self._store.writing() as tx:
+                authority.take_environment(tx, self._clock.now())
+
+        await patiently(take)
+        try:
+            yield authority
+        finally:
+            # A lease that cannot be given back ends by itself; that must not hide how the work ended.
+            with contextlib.suppress(StellaError), self._store.writing() as tx:
+                authority.release(tx)
+
+
+def _declared(estate: Estate, name: str) -> Environment:
+    environment = estate.environment(name)
+    if environment is None:
+        raise EnvironmentMissing(f"The estate has no environment {name!r}.", next_step="See the environments with 'stella status'.")
+    return environment

@@ -1,0 +1,146 @@
+"""The estate's use cases: what is applied now, what would change, and applying a new one.
+
+`apply` is one transaction: the document as a blob, the revision, the audit entry. The same estate again changes nothing and leaves no trace.
+Parsing files and showing differences is not done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+
+from stella_pipelines.core.actor import Actor
+from stella_pipelines.core.clock import Clock, Instant, format_instant
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.core.identifiers import Identifiers
+from stella_pipelines.core.values import Value
+from stella_pipelines.environments.diff import Change, diff
+from stella_pipelines.environments.errors import EstateInUse, EstateRevisionMissing
+from stella_pipelines.environments.estate import in_order, require_valid
+from stella_pipelines.environments.model import Estate
+from stella_pipelines.environments.tables import estate_revisions
+from stella_pipelines.evidence import audit
+from stella_pipelines.store import blobs
+from stella_pipelines.store.database import Store, Transaction
+from stella_pipelines.store.errors import Conflict
+
+ESTATE_MEDIA_TYPE = "application/vnd.stella.estate.v1+json"
+InUse = Callable[[Transaction], Mapping[str, str]]
+"""Which environments and targets are in use now, and why: `environment/<name>` or `target/<name>` to half a sentence."""
+
+
+class EstateRevision(Value):
+    """One applied revision. `digest` is that of the estate's document, `source_digest` that of the file's bytes."""
+
+    revision: int
+    digest: Digest
+    source_digest: Digest
+    applied_by: str
+    applied_at: Instant
+
+
+def nothing_in_use(tx: Transaction) -> Mapping[str, str]:
+    """The answer of an installation in which nothing is deployed yet."""
+    del tx
+    return {}
+
+
+class Environments:
+    """The estate of one installation. Safe to share between threads."""
+
+    def __init__(self, store: Store, clock: Clock, identifiers: Identifiers, in_use: InUse = nothing_in_use) -> None:
+        self._store = store
+        self._clock = clock
+        self._identifiers = identifiers
+        self._in_use = in_use
+        self._read: tuple[Digest, Estate] | None = None  # the newest document, parsed once
+
+    def current(self, tx: Transaction | None = None) -> tuple[Estate, int]:
+        """The applied estate and its revision; the empty estate and 0 before the first `apply`. One indexed row when nothing changed since."""
+        if tx is None:
+            with self._store.reading() as reading:
+                return self.current(reading)
+        newest = self._newest(tx)
+        return (Estate(), 0) if newest is None else (self._document(tx, newest.digest), newest.revision)
+
+    def at_revision(self, revision: int) -> Estate:
+        """The estate as it was at a revision; 0 is the empty one."""
+        if revision == 0:
+            return Estate()
+        with self._store.reading() as tx:
+            digest = tx.connection.execute(sa.select(estate_revisions.c.digest).where(estate_revisions.c.revision == revision)).scalar()
+            if digest is None:
+                raise EstateRevisionMissing(f"There is no estate revision {revision}.", next_step="Revisions begin with 1; the newest is the applied one.")
+            return _parsed(tx, Digest(digest))
+
+    def revisions(self, limit: int = 50) -> list[EstateRevision]:
+        """The applied revisions, newest first."""
+        query = sa.select(estate_revisions).order_by(estate_revisions.c.revision.desc()).limit(limit)
+        with self._store.reading() as tx:
+            return [EstateRevision.model_validate(dict(row)) for row in tx.connection.execute(query).mappings()]
+
+    def diff(self, new: Estate) -> tuple[Change, ...]:
+        """What `apply` would change."""
+        return diff(self.current()[0], in_order(new))
+
+    def apply(self, actor: Actor, new: Estate, *, source_digest: Digest, expected_revision: int | None = None) -> tuple[int, tuple[Change, ...]]:
+        """Make `new` the estate. Returns its revision and what changed; nothing, when it is the estate already.
+
+        `expected_revision` is the revision that the caller looked at: when another one is applied by now, this is a `Conflict`.
+        Raises `InvalidEstate`, `EstateInUse`, `Conflict`.
+        """
+        new = require_valid(new)
+        with self._store.writing() as tx:
+            old, revision = self.current(tx)
+            if expected_revision not in (None, revision):
+                raise Conflict(f"The estate is at revision {revision} now, not {expected_revision}.", next_step="Look at the difference again, then apply.")
+            changes = diff(old, new)
+            if not changes:
+                return revision, ()
+            self._refuse_in_use(tx, changes)
+            self._append(tx, old, revision, new, actor=actor, source_digest=source_digest)
+        return revision + 1, changes
+
+    def _append(self, tx: Transaction, old: Estate, revision: int, new: Estate, *, actor: Actor, source_digest: Digest) -> None:
+        now = self._clock.now()
+        digest = blobs.put(tx, new.canonical(), ESTATE_MEDIA_TYPE, now)
+        row = {"revision": revision + 1, "digest": digest, "source_digest": source_digest, "applied_by": actor.name, "applied_at": format_instant(now)}
+        tx.connection.execute(sa.insert(estate_revisions).values(row))  # a taken revision is a Conflict
+        audit.record(
+            tx,
+            entry_id=self._identifiers.new("aud", now),
+            at=now,
+            actor=actor,
+            action="estate.apply",
+            subject="estate",
+            before=old.content_digest() if revision else None,
+            after=digest,
+        )
+
+    def _refuse_in_use(self, tx: Transaction, changes: tuple[Change, ...]) -> None:
+        leaving = {change.subject for change in changes if _leaves(change)}
+        reasons = {subject: reason for subject, reason in self._in_use(tx).items() if subject in leaving} if leaving else {}
+        if reasons:
+            raise EstateInUse(reasons)
+
+    def _newest(self, tx: Transaction) -> EstateRevision | None:
+        row = tx.connection.execute(sa.select(estate_revisions).order_by(estate_revisions.c.revision.desc()).limit(1)).mappings().first()
+        return EstateRevision.model_validate(dict(row)) if row else None
+
+    def _document(self, tx: Transaction, digest: Digest) -> Estate:
+        read = self._read
+        if read is None or read[0] != digest:
+            read = self._read = (digest, _parsed(tx, digest))
+        return read[1]
+
+
+def _leaves(change: Change) -> bool:
+    """Whether a thing goes away: removed, or a target that moves to another environment."""
+    if change.noun not in ("environment", "target"):
+        return False
+    return change.kind == "remove" or any(field.path == "environment" for field in change.fields)
+
+
+def _parsed(tx: Transaction, digest: Digest) -> Estate:
+    return Estate.model_validate_json(blobs.get(tx, digest))

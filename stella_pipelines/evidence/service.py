@@ -1,0 +1,131 @@
+"""Sealing and finding packets. A packet is signed and inserted in the caller's transaction: the fact and its evidence happen together.
+
+The row of the environment's head is locked first, so packets of one environment get dense numbers in the order of their commits.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from stella_pipelines.core import limits
+from stella_pipelines.core.clock import Instant, as_utc, format_instant, parse_instant
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.core.values import Value
+from stella_pipelines.evidence.envelope import write_envelope
+from stella_pipelines.evidence.errors import ClockWentBack, EvidenceMissing, StoredPacketDamaged
+from stella_pipelines.evidence.keys import SigningKey
+from stella_pipelines.evidence.statement import Kind, Seal, Subject, make_statement
+from stella_pipelines.evidence.tables import evidence_heads, evidence_packets, evidence_subjects
+from stella_pipelines.store.database import Transaction
+from stella_pipelines.store.upsert import insert
+
+
+class SealedPacket(Value):
+    """A packet as it is stored. Its `digest` is that of the envelope's bytes."""
+
+    id: str
+    kind: Kind
+    environment: str
+    sequence: int
+    digest: Digest
+    key_id: str
+    sealed_at: Instant
+    envelope: bytes
+
+
+class Evidence:
+    """The one writer of packets in an installation."""
+
+    def __init__(self, signer: SigningKey) -> None:
+        self._signer = signer
+
+    @property
+    def public_pem(self) -> bytes:
+        """The key that verifies what this installation seals."""
+        return self._signer.public_pem
+
+    def seal(
+        self,
+        tx: Transaction,
+        *,
+        packet_id: str,
+        kind: Kind,
+        environment: str,
+        subjects: Sequence[Subject],
+        predicate: Mapping[str, object],
+        at: datetime,
+    ) -> SealedPacket:
+        """Sign and store a packet. The predicate needs `inputs`; its `seal` is added here (`Statement.claim()` takes it off again)."""
+        sequence = _next_sequence(tx, environment, as_utc(at))
+        seal = Seal(packet_id=packet_id, environment=environment, sequence=sequence, sealed_at=at)
+        envelope = write_envelope(make_statement(kind, subjects, predicate, seal).canonical(), self._signer)
+        packet = SealedPacket(
+            id=packet_id,
+            kind=kind,
+            environment=environment,
+            sequence=sequence,
+            digest=Digest.of(envelope),
+            key_id=self._signer.key_id,
+            sealed_at=at,
+            envelope=envelope,
+        )
+        _insert(tx, packet, subjects)
+        return packet
+
+    def get(self, tx: Transaction, packet_id: str) -> SealedPacket:
+        """One packet by its id."""
+        row = tx.connection.execute(sa.select(evidence_packets).where(evidence_packets.c.id == packet_id)).mappings().first()
+        if row is None:
+            raise EvidenceMissing(f"There is no evidence packet {packet_id[:80]!r}.", next_step="List the packets with 'stella evidence list'.")
+        return _packet(row)
+
+    def list(
+        self, tx: Transaction, *, environment: str | None = None, kind: str | None = None, subject: Digest | None = None, limit: int = 50
+    ) -> builtins.list[SealedPacket]:
+        """The newest packets first, optionally of one environment, one kind, or about one subject."""
+        newest_first = (evidence_packets.c.sealed_at.desc(), evidence_packets.c.sequence.desc())
+        query = sa.select(evidence_packets).order_by(*(newest_first if environment is None else newest_first[1:])).limit(limit)
+        if environment is not None:
+            query = query.where(evidence_packets.c.environment == environment)
+        if kind is not None:
+            query = query.where(evidence_packets.c.kind == kind)
+        if subject is not None:
+            query = query.where(evidence_packets.c.id.in_(sa.select(evidence_subjects.c.packet_id).where(evidence_subjects.c.digest == subject)))
+        return [_packet(row) for row in tx.connection.execute(query).mappings()]
+
+
+def _next_sequence(tx: Transaction, environment: str, at: datetime) -> int:
+    """Lock the environment's head and count it up. Another sealer of the same environment waits here until our commit."""
+    first = insert(tx, evidence_heads).values(environment=environment, sequence=1, newest_at=format_instant(at))
+    counted = first.on_conflict_do_update(index_elements=["environment"], set_={"sequence": evidence_heads.c.sequence + 1})
+    head = tx.connection.execute(counted.returning(evidence_heads.c.sequence, evidence_heads.c.newest_at)).one()
+    newest = parse_instant(head.newest_at)
+    if (newest - at).total_seconds() > limits.CLOCK_BACK_MAX_S:
+        raise ClockWentBack(
+            f"It is {format_instant(at)} here, but {environment} has evidence of {head.newest_at}.",
+            next_step="Set this machine's clock (NTP), then try again; if the older packet is the wrong one, wait until its time has passed.",
+        )
+    if at > newest:
+        tx.connection.execute(sa.update(evidence_heads).where(evidence_heads.c.environment == environment).values(newest_at=format_instant(at)))
+    return int(head.sequence)
+
+
+def _insert(tx: Transaction, packet: SealedPacket, subjects: Sequence[Subject]) -> None:
+    row = packet.model_dump(mode="python") | {"sealed_at": format_instant(packet.sealed_at)}
+    tx.connection.execute(sa.insert(evidence_packets).values(row))
+    rows = [{"packet_id": packet.id, "position": number, "name": one.name, "digest": one.digest} for number, one in enumerate(subjects)]
+    tx.connection.execute(sa.insert(evidence_subjects), rows)
+
+
+def _packet(row: Mapping[Any, Any]) -> SealedPacket:
+    packet = SealedPacket(**{**row, "envelope": bytes(row["envelope"])})
+    if not packet.digest.matches(packet.envelope):
+        raise StoredPacketDamaged(
+            f"The stored packet {packet.id} holds other bytes than were sealed.", next_step="Restore the database from a backup and keep this copy."
+        )
+    return packet

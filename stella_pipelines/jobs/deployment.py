@@ -1,0 +1,64 @@
+"""The deployment job: one op that starts or resumes the rollout of an approved promotion, and shows what the targets proved.
+
+Fan-out over targets happens inside the op, in the engine, under leases and with a journal. A run that is killed anywhere is followed by
+another one, which goes on from the journal.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from resources.control_plane import ControlPlaneResource
+from resources.signer import SignerResource
+from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, Progress
+from stella_pipelines.jobs.failures import failures_explained
+from stella_pipelines.jobs.reporting import deployment_events
+
+
+class DeploymentRun(dg.Config):
+    """Which deployment this run carries out. The outbox fills it in; asking by hand for one that ended changes nothing."""
+
+    promotion_id: str = Field(description="The approved promotion's id (prm_…).")
+    attempt: int = Field(ge=1, description="Which run of it; a later one resumes from the journal.")
+
+
+@dg.op(out=dg.Out(str), description="Compare the plan with the approved one, prepare every target, roll out, observe, and seal what happened.")
+def roll_out(context: dg.OpExecutionContext, config: DeploymentRun, control_plane: ControlPlaneResource, signer: SignerResource) -> Iterator[Any]:
+    plane = control_plane.plane
+    with failures_explained():
+        # The promotion and not the run holds the leases: a run that follows a dead one takes over at once, and the dead one's token is too low.
+        record = asyncio.run(plane.deployments.run(config.promotion_id, f"deployment/{config.promotion_id}", _logged(context)))
+        yield from deployment_events(plane, context.instance, signer, record)
+    raise_unless_succeeded(record)
+    yield dg.Output(record.state.value, metadata={"deployment": record.id, "packet": record.packet_id or "none"})
+
+
+def _logged(context: dg.OpExecutionContext) -> Any:
+    def report(progress: Progress) -> None:
+        where = f"{progress.target} {progress.step}" if progress.target else progress.phase
+        line = f"[{progress.settled}/{progress.total}] {where} {progress.event} {progress.message}".rstrip()
+        (context.log.error if progress.event == "failed" else context.log.info)(line)
+
+    return report
+
+
+def raise_unless_succeeded(record: DeploymentRecord, success: Sequence[DeploymentState] = (DeploymentState.SUCCEEDED,)) -> None:
+    """A deployment that did not succeed is a red run, although everything about it is decided, sealed and reported."""
+    if record.state in success:
+        return
+    metadata: dict[str, Any] = {"deployment": record.id, "packet": record.packet_id or "none", "state": record.state.value}
+    if record.failure is not None:
+        metadata |= {name.replace("_", " "): str(value) for name, value in record.failure.document().items() if value is not None}
+    why = f" {record.failure.code}: {record.failure.what} {record.failure.next_step}" if record.failure else ""
+    raise dg.Failure(description=f"Deployment {record.id} into {record.environment}: {record.state}.{why}", metadata=metadata, allow_retries=False)
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Carry out an approved promotion. Started from the outbox, one at a time per environment; resumed by a new run when a run dies.",
+)
+def deployment() -> None:
+    roll_out()

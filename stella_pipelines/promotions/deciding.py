@@ -1,0 +1,160 @@
+"""The decision's transaction: combine the stored verdicts, seal an allow or a deny, move the promotion. All or nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from stella_pipelines.core.identifiers import Identifiers
+from stella_pipelines.evidence.service import SealedPacket
+from stella_pipelines.evidence.statement import Subject
+from stella_pipelines.promotions import records
+from stella_pipelines.promotions.decision import (
+    RULES,
+    DecisionContext,
+    DecisionRecord,
+    GateReference,
+    JudgedGate,
+    Outcome,
+    decision_predicate,
+    decision_record,
+    retry_after_s,
+)
+from stella_pipelines.promotions.errors import EvaluationIncomplete
+from stella_pipelines.promotions.evaluation import EVALUATION_AGE_S_MAX, Evaluation, GateResult
+from stella_pipelines.promotions.gates.port import GateInputs, NamedDigest
+from stella_pipelines.promotions.moving import Mover
+from stella_pipelines.promotions.ports import CurrentEstate, Sealing
+from stella_pipelines.promotions.promotion import EvaluationAllows, EvaluationDenies, EvaluationWaits, Promotion, PromotionState
+from stella_pipelines.releases.model import ReleaseRecord
+from stella_pipelines.store import blobs
+from stella_pipelines.store.database import Transaction
+
+CONTEXT_TYPE: Final = "application/vnd.stella.decision-context.v1+json"
+Decided = tuple[Promotion, SealedPacket | None]
+
+
+class Deciding:
+    """See the module's docstring."""
+
+    def __init__(self, evidence: Sealing, environments: CurrentEstate, identifiers: Identifiers, mover: Mover) -> None:
+        self._evidence = evidence
+        self._environments = environments
+        self._identifiers = identifiers
+        self._mover = mover
+
+    def decide(self, tx: Transaction, evaluation_id: str, release: ReleaseRecord, now: datetime) -> Decided:
+        """Decide once. Deciding again returns what was decided; a superseded evaluation changes nothing."""
+        evaluation = records.evaluation(tx, evaluation_id)
+        promotion = records.promotion(tx, evaluation.promotion_id)
+        if evaluation.outcome is not None:
+            return promotion, None if evaluation.packet_id is None else self._evidence.get(tx, evaluation.packet_id)
+        if promotion.state is not PromotionState.EVALUATING or promotion.attempt != evaluation.attempt:
+            self._close(tx, evaluation, now, outcome="superseded")
+            return promotion, None
+        if evaluation.plan_failure is not None:
+            return self._keep_waiting(tx, evaluation, promotion, Outcome(verdict="error"), now)
+        results = _complete(tx, evaluation)
+        stale = self._stale(tx, evaluation, now)
+        if stale is not None:
+            self._close(tx, evaluation, now, outcome="stale")
+            return self._mover.reevaluate(tx, promotion, now, reason=stale), None
+        return self._conclude(tx, evaluation, promotion, release, results, now)
+
+    def _conclude(
+        self, tx: Transaction, evaluation: Evaluation, promotion: Promotion, release: ReleaseRecord, results: list[GateResult], now: datetime
+    ) -> Decided:
+        judged = [_judged(tx, result) for result in results]
+        context = decision_context(evaluation, promotion, judged, now)
+        record = decision_record(context, judged)
+        if isinstance(record, Outcome):
+            return self._keep_waiting(tx, evaluation, promotion, record, now)
+        blobs.put(tx, context.canonical(), CONTEXT_TYPE, now)
+        packet = self._evidence.seal(
+            tx,
+            packet_id=self._identifiers.new("evd", now),
+            kind="decision",
+            environment=promotion.environment,
+            subjects=subjects(promotion, release),
+            predicate=decision_predicate(context, record, judged),
+            at=now,
+        )
+        self._close(tx, evaluation, now, outcome=record.outcome, packet_id=packet.id)
+        return self._apply(tx, promotion, record, packet.id, now), packet
+
+    def _apply(self, tx: Transaction, promotion: Promotion, record: DecisionRecord, packet_id: str, now: datetime) -> Promotion:
+        command = EvaluationAllows if record.outcome == "allow" else EvaluationDenies
+        about = {"attempt": record.attempt, "evaluation_id": record.evaluation_id, "plan_digest": record.plan_digest, "packet_id": packet_id}
+        moved = self._mover.move(tx, promotion, command.model_validate(about), now)
+        if moved.state is PromotionState.APPROVED:
+            self._mover.want_deployment(tx, moved, now)
+        return moved
+
+    def _keep_waiting(self, tx: Transaction, evaluation: Evaluation, promotion: Promotion, outcome: Outcome, now: datetime) -> Decided:
+        until = outcome.until
+        if outcome.verdict == "error":
+            until = now + timedelta(seconds=retry_after_s(_errors_in_a_row(tx, promotion)))
+        self._close(tx, evaluation, now, outcome=outcome.verdict)
+        command = EvaluationWaits(
+            attempt=evaluation.attempt, evaluation_id=evaluation.id, plan_digest=evaluation.plan_digest, until=until, failure=evaluation.plan_failure
+        )
+        return self._mover.move(tx, promotion, command, now), None
+
+    def _stale(self, tx: Transaction, evaluation: Evaluation, now: datetime) -> str | None:
+        """Why the stored answers are no longer trusted: facts are observed again right before acting."""
+        if (now - evaluation.begun_at).total_seconds() > EVALUATION_AGE_S_MAX:
+            return f"the evaluation is older than {EVALUATION_AGE_S_MAX:g} s"
+        estate, _ = self._environments.current(tx)
+        return None if estate.content_digest() == evaluation.estate_digest else "the estate was changed while the gates were asked"
+
+    @staticmethod
+    def _close(tx: Transaction, evaluation: Evaluation, now: datetime, *, outcome: str, packet_id: str | None = None) -> None:
+        closed = {**dict(evaluation), "outcome": outcome, "decided_at": now, "packet_id": packet_id}
+        records.save_evaluation(tx, Evaluation.model_validate(closed))
+
+
+def decision_context(evaluation: Evaluation, promotion: Promotion, judged: list[JudgedGate], now: datetime) -> DecisionContext:
+    """The facts of a decision beside its gates. A plan is there, or the evaluation would not have come so far."""
+    if evaluation.plan_digest is None:
+        raise ValueError("a decision needs a plan")
+    return DecisionContext(
+        rules=RULES,
+        promotion_id=promotion.id,
+        evaluation_id=evaluation.id,
+        attempt=evaluation.attempt,
+        environment=evaluation.environment,
+        ungated=evaluation.ungated,
+        release=NamedDigest(name=promotion.release_label, digest=promotion.release_digest),
+        plan_digest=evaluation.plan_digest,
+        estate_digest=evaluation.estate_digest,
+        requested_by=promotion.requested_by,
+        reason=promotion.reason,
+        requested_at=promotion.requested_at,
+        begun_at=evaluation.begun_at,
+        decided_at=now,
+        gates=tuple(gate.reference for gate in judged),
+    )
+
+
+def subjects(promotion: Promotion, release: ReleaseRecord) -> list[Subject]:
+    """What the packet is about: the release, and each component's image."""
+    images = [Subject(name=component.repository, digest=component.digest) for component in release.release.components]
+    return [Subject(name=promotion.release_label, digest=promotion.release_digest), *images]
+
+
+def _judged(tx: Transaction, result: GateResult) -> JudgedGate:
+    inputs = GateInputs.model_validate_json(blobs.get(tx, result.inputs_digest))
+    return JudgedGate(reference=GateReference(name=result.name, kind=result.kind, inputs=result.inputs_digest), inputs=inputs, verdict=result.verdict)
+
+
+def _complete(tx: Transaction, evaluation: Evaluation) -> list[GateResult]:
+    results = records.results_of(tx, evaluation)
+    missing = [name for name in evaluation.gates if name not in {result.name for result in results}]
+    if missing:
+        raise EvaluationIncomplete(f"Gates of {evaluation.id} were not evaluated: {', '.join(missing)}.", next_step="Evaluate every gate, then decide.")
+    return results
+
+
+def _errors_in_a_row(tx: Transaction, promotion: Promotion) -> int:
+    earlier = [one.outcome for one in records.evaluations_of(tx, promotion.id) if one.outcome not in (None, "superseded", "stale")]
+    return next((count for count, outcome in enumerate(earlier) if outcome != "error"), len(earlier))

@@ -1,0 +1,113 @@
+"""The previous environment gate: this very release was deployed upstream, is observed healthy there, and has been healthy for long enough.
+
+Soaking counts healthy time only: an unhealthy spell starts it again. Where the release never was, waiting would wait for something that
+nobody started, so that is a denial which says what to do.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from stella_pipelines.core.clock import Instant, format_instant
+from stella_pipelines.core.values import Value
+from stella_pipelines.environments.model import Gate, PreviousEnvironmentGateConfig, UpstreamRule
+from stella_pipelines.promotions.gates.port import GateContext, GateInputs, GateVerdict, allow, deny, error, wait
+from stella_pipelines.promotions.proven import ProvenDeployment
+
+
+class Upstream(Value):
+    """What is known about the release in one upstream environment."""
+
+    environment: str
+    proven: ProvenDeployment | None
+
+
+class PreviousInputs(Value):
+    """Every upstream environment, the rule over them, and the moment asked about."""
+
+    environment: str
+    release: str
+    rule: UpstreamRule
+    soak_s: float
+    upstreams: tuple[Upstream, ...]
+    now: Instant
+
+
+class PreviousEnvironmentGate:
+    """See the module's docstring."""
+
+    kind = "previous_environment"
+
+    def gather(self, gate: Gate, context: GateContext) -> GateInputs:
+        """The newest proven deployment of this release in each upstream environment."""
+        config, environment = gate.config, context.environment
+        if not isinstance(config, PreviousEnvironmentGateConfig):
+            raise TypeError("not a previous_environment gate")
+        facts = PreviousInputs(
+            environment=environment.name,
+            release=context.release.label,
+            rule=environment.promotes_from_rule,
+            soak_s=config.soak_s,
+            upstreams=tuple(Upstream(environment=name, proven=context.facts.last_proven(name)) for name in environment.promotes_from),
+            now=context.now,
+        )
+        return GateInputs(name=gate.name, kind=self.kind, facts=facts.document())
+
+    def judge(self, inputs: GateInputs) -> GateVerdict:
+        """`all`: every upstream must allow. `any`: the best one counts."""
+        facts = PreviousInputs.model_validate(inputs.facts)
+        if not facts.upstreams:
+            return error(
+                f"{facts.environment} promotes from no environment, so there is none to ask.", would_change=("Declare 'promotes_from' in the estate.",)
+            )
+        verdicts = [_judge_one(upstream, facts) for upstream in facts.upstreams]
+        return _any_of(verdicts) if facts.rule is UpstreamRule.ANY else _all_of(verdicts)
+
+
+def _judge_one(upstream: Upstream, facts: PreviousInputs) -> GateVerdict:
+    where, proven = upstream.environment, upstream.proven
+    if proven is None:
+        return deny(
+            f"{facts.release} was never deployed and proven in {where}.",
+            would_change=(f"Promote {facts.release} to {where} first, then request {facts.environment} again.",),
+        )
+    if not proven.healthy or proven.healthy_since is None:
+        return deny(
+            f"{facts.release} was not observed running healthy in {where} at {format_instant(proven.observed_at)}.",
+            would_change=(f"Bring {facts.release} up in {where} until it is observed healthy there, then request {facts.environment} again.",),
+        )
+    return _judge_soak(where, proven, proven.healthy_since, facts)
+
+
+def _judge_soak(where: str, proven: ProvenDeployment, healthy_since: Instant, facts: PreviousInputs) -> GateVerdict:
+    soaked_at = healthy_since + timedelta(seconds=facts.soak_s)
+    seen = f"{facts.release} is healthy in {where} since {format_instant(healthy_since)}, observed at {format_instant(proven.observed_at)}"
+    if facts.now < soaked_at:
+        missing = f"{seen}; it must soak for {facts.soak_s:g} s, which ends at {format_instant(soaked_at)}."
+        return wait(missing, until=soaked_at, would_change=("Only healthy time changes this; it is asked again when the soak ends.",))
+    return allow(f"{seen} (deployment {proven.deployment_id}).")
+
+
+def _all_of(verdicts: list[GateVerdict]) -> GateVerdict:
+    for name in ("deny", "wait"):
+        chosen = [verdict for verdict in verdicts if verdict.verdict == name]
+        if chosen:
+            return _joined(chosen, latest=True)
+    return _joined(verdicts, latest=True)
+
+
+def _any_of(verdicts: list[GateVerdict]) -> GateVerdict:
+    for name in ("allow", "wait"):
+        chosen = [verdict for verdict in verdicts if verdict.verdict == name]
+        if chosen:
+            return _joined(chosen, latest=False)
+    return _joined(verdicts, latest=False)
+
+
+def _joined(verdicts: list[GateVerdict], *, latest: bool) -> GateVerdict:
+    """Verdicts of one kind as one. Waiting for all ends with the latest time, waiting for any with the earliest."""
+    times = [verdict.wait_until for verdict in verdicts if verdict.wait_until is not None]
+    until = (max(times) if latest else min(times)) if times else None
+    reasons = tuple(reason for verdict in verdicts for reason in verdict.reasons)
+    changes = tuple(change for verdict in verdicts for change in verdict.would_change)
+    return GateVerdict(verdict=verdicts[0].verdict, reasons=reasons, would_change=changes, wait_until=until)

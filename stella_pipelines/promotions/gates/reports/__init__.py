@@ -1,0 +1,1 @@
+"""Readers of security reports: Trivy JSON, Grype JSON, CycloneDX VEX. Each is a pure function from bytes to findings or statements, strict about the shape."""

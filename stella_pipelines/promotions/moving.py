@@ -1,0 +1,62 @@
+"""Moving a promotion: decide purely, then write the row, the audit entry and the outbox row in the caller's transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from stella_pipelines.core.actor import SYSTEM, Actor
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.core.identifiers import Identifiers
+from stella_pipelines.evidence import audit
+from stella_pipelines.promotions import records
+from stella_pipelines.promotions.promotion import Command, Promotion, Reevaluate, decide
+from stella_pipelines.store import outbox
+from stella_pipelines.store.database import Transaction
+
+
+class Mover:
+    """The one way in which a promotion's row changes."""
+
+    def __init__(self, identifiers: Identifiers) -> None:
+        self._identifiers = identifiers
+
+    def move(self, tx: Transaction, promotion: Promotion, command: Command, now: datetime, actor: Actor = SYSTEM, reason: str | None = None) -> Promotion:
+        """Carry out one command."""
+        moved = decide(promotion, command, now)
+        records.save_promotion(tx, moved, promotion)
+        self.note(tx, actor, f"promotion.{command.name}", promotion.id, now, reason, before=promotion.content_digest(), after=moved.content_digest())
+        return moved
+
+    def reevaluate(self, tx: Transaction, promotion: Promotion, now: datetime, actor: Actor = SYSTEM, reason: str | None = None) -> Promotion:
+        """Ask the gates again, at once."""
+        moved = self.move(tx, promotion, Reevaluate(), now, actor, reason)
+        self.want_evaluation(tx, moved, now)
+        return moved
+
+    def want_evaluation(self, tx: Transaction, promotion: Promotion, now: datetime) -> None:
+        """A run of the promotion job for the promotion's attempt."""
+        outbox.enqueue(tx, "promotion", promotion.id, promotion.attempt, payload(promotion), self._identifiers.new("out", now), now)
+
+    def want_deployment(self, tx: Transaction, promotion: Promotion, now: datetime) -> None:
+        """A run of the deployment job. After a changed plan it is the second one, and so on."""
+        latest = outbox.latest(tx, "deployment", promotion.id)
+        number = 1 if latest is None else latest.attempt + 1
+        outbox.enqueue(tx, "deployment", promotion.id, number, payload(promotion), self._identifiers.new("out", now), now)
+
+    def note(
+        self, tx: Transaction, actor: Actor, action: str, subject: str, now: datetime, reason: str | None, *, before: Digest | None, after: Digest | None
+    ) -> None:
+        """An audit entry."""
+        entry_id = self._identifiers.new("aud", now)
+        audit.record(tx, entry_id=entry_id, at=now, actor=actor, action=action, subject=subject, before=before, after=after, reason=reason)
+
+
+def payload(promotion: Promotion) -> dict[str, str]:
+    """What a run needs to know before it reads the store."""
+    return {
+        "promotion_id": promotion.id,
+        "attempt": str(promotion.attempt),
+        "environment": promotion.environment,
+        "release": promotion.release_label,
+        "release_digest": promotion.release_digest,
+    }

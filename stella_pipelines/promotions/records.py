@@ -1,0 +1,149 @@
+"""Reading and writing promotions, evaluations, gate results and approvals. SQL only; no rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from stella_pipelines.core.clock import format_instant
+from stella_pipelines.promotions.approvals import Approval
+from stella_pipelines.promotions.errors import EvaluationMissing, PromotionMissing
+from stella_pipelines.promotions.evaluation import Evaluation, GateResult
+from stella_pipelines.promotions.promotion import Promotion
+from stella_pipelines.promotions.tables import approvals, evaluations, gate_results, promotions
+from stella_pipelines.promotions.transitions import LIVE, PromotionState
+from stella_pipelines.store.database import Transaction
+from stella_pipelines.store.errors import Conflict
+from stella_pipelines.store.upsert import insert
+
+
+def add_promotion(tx: Transaction, promotion: Promotion) -> None:
+    """Store a new promotion. The unique index refuses a second live one; that leaves the transaction as a `Conflict`."""
+    tx.connection.execute(sa.insert(promotions).values(_columns(promotion)))
+
+
+def save_promotion(tx: Transaction, promotion: Promotion, before: Promotion) -> None:
+    """Compare and swap: written only over the revision that was read."""
+    statement = sa.update(promotions).where(promotions.c.id == before.id, promotions.c.revision == before.revision)
+    if tx.connection.execute(statement.values(_columns(promotion))).rowcount != 1:
+        raise Conflict(
+            f"Promotion {before.id} was changed by somebody else in the meantime.", next_step="Read it again and repeat the call if it is still wanted."
+        )
+
+
+def promotion(tx: Transaction, promotion_id: str) -> Promotion:
+    """The promotion with this id."""
+    found = tx.connection.execute(sa.select(promotions.c.document).where(promotions.c.id == promotion_id)).scalar()
+    if found is None:
+        raise PromotionMissing(f"There is no promotion {promotion_id[:80]!r}.", next_step="'stella status' lists the live ones.")
+    return Promotion.model_validate_json(found)
+
+
+def live_promotion(tx: Transaction, environment: str) -> Promotion | None:
+    """The promotion that holds the environment."""
+    query = sa.select(promotions.c.document).where(promotions.c.environment == environment, promotions.c.state.in_(LIVE))
+    found = tx.connection.execute(query).scalar()
+    return None if found is None else Promotion.model_validate_json(found)
+
+
+def live_promotions(tx: Transaction) -> list[Promotion]:
+    """Every promotion that holds an environment; at most one for each."""
+    rows = tx.connection.execute(sa.select(promotions.c.document).where(promotions.c.state.in_(LIVE)).order_by(promotions.c.environment))
+    return [Promotion.model_validate_json(document) for (document,) in rows]
+
+
+def newest_promotions(tx: Transaction, environment: str | None, limit: int) -> list[Promotion]:
+    """Promotions, newest first."""
+    query = sa.select(promotions.c.document).order_by(promotions.c.requested_at.desc(), promotions.c.id.desc()).limit(limit)
+    chosen = query if environment is None else query.where(promotions.c.environment == environment)
+    return [Promotion.model_validate_json(found) for found in tx.connection.execute(chosen).scalars()]
+
+
+def due_promotions(tx: Transaction, now: datetime) -> list[str]:
+    """Waiting promotions whose time has come, the longest due first."""
+    query = sa.select(promotions.c.id).where(promotions.c.state == PromotionState.WAITING, promotions.c.waiting_until <= format_instant(now))
+    return list(tx.connection.execute(query.order_by(promotions.c.waiting_until, promotions.c.id)).scalars())
+
+
+def requested_before(tx: Transaction, moment: datetime, states: Sequence[PromotionState]) -> list[str]:
+    """Promotions in one of the states that were requested at or before a moment."""
+    query = sa.select(promotions.c.id).where(promotions.c.state.in_(states), promotions.c.requested_at <= format_instant(moment))
+    return list(tx.connection.execute(query.order_by(promotions.c.requested_at)).scalars())
+
+
+def add_evaluation(tx: Transaction, evaluation: Evaluation) -> None:
+    """Store a new evaluation; there is one per attempt."""
+    tx.connection.execute(sa.insert(evaluations).values(_evaluation_columns(evaluation)))
+
+
+def save_evaluation(tx: Transaction, evaluation: Evaluation) -> None:
+    """Note an evaluation's outcome. It is set once."""
+    statement = sa.update(evaluations).where(evaluations.c.id == evaluation.id, evaluations.c.outcome.is_(None))
+    if tx.connection.execute(statement.values(_evaluation_columns(evaluation))).rowcount != 1:
+        raise Conflict(f"Evaluation {evaluation.id} has its outcome already.", next_step="Read the promotion again.")
+
+
+def evaluation(tx: Transaction, evaluation_id: str) -> Evaluation:
+    """The evaluation with this id."""
+    found = tx.connection.execute(sa.select(evaluations.c.document).where(evaluations.c.id == evaluation_id)).scalar()
+    if found is None:
+        raise EvaluationMissing(f"There is no evaluation {evaluation_id[:80]!r}.", next_step="An evaluation begins with its promotion's attempt.")
+    return Evaluation.model_validate_json(found)
+
+
+def evaluations_of(tx: Transaction, promotion_id: str) -> list[Evaluation]:
+    """Every evaluation of a promotion, newest attempt first."""
+    query = sa.select(evaluations.c.document).where(evaluations.c.promotion_id == promotion_id).order_by(evaluations.c.attempt.desc())
+    return [Evaluation.model_validate_json(found) for found in tx.connection.execute(query).scalars()]
+
+
+def add_result(tx: Transaction, result: GateResult) -> None:
+    """Store a gate's answer. The first one stays."""
+    row = {
+        "evaluation_id": result.evaluation_id,
+        "gate": result.name,
+        "verdict": result.verdict.verdict,
+        "inputs_digest": result.inputs_digest,
+        "document": result.canonical().decode(),
+    }
+    tx.connection.execute(insert(tx, gate_results).values(row).on_conflict_do_nothing(index_elements=["evaluation_id", "gate"]))
+
+
+def results_of(tx: Transaction, evaluation: Evaluation) -> list[GateResult]:
+    """The stored answers of an evaluation, in the order of its gates."""
+    query = sa.select(gate_results.c.document).where(gate_results.c.evaluation_id == evaluation.id)
+    found = [GateResult.model_validate_json(document) for document in tx.connection.execute(query).scalars()]
+    return sorted(found, key=lambda result: evaluation.gates.index(result.name))
+
+
+def add_approval(tx: Transaction, approval: Approval) -> None:
+    """Store one person's word."""
+    row = {"id": approval.id, "promotion_id": approval.promotion_id, "actor": approval.actor.name, "at": format_instant(approval.at)}
+    tx.connection.execute(sa.insert(approvals).values(**row, document=approval.canonical().decode()))
+
+
+def approvals_of(tx: Transaction, promotion_id: str) -> tuple[Approval, ...]:
+    """Every approval and rejection of a promotion, oldest first."""
+    query = sa.select(approvals.c.document).where(approvals.c.promotion_id == promotion_id).order_by(approvals.c.at, approvals.c.id)
+    return tuple(Approval.model_validate_json(document) for document in tx.connection.execute(query).scalars())
+
+
+def _columns(promotion: Promotion) -> dict[str, Any]:
+    return {
+        "id": promotion.id,
+        "environment": promotion.environment,
+        "release_digest": promotion.release_digest,
+        "state": promotion.state,
+        "requested_at": format_instant(promotion.requested_at),
+        "waiting_until": None if promotion.waiting_until is None else format_instant(promotion.waiting_until),
+        "revision": promotion.revision,
+        "document": promotion.canonical().decode(),
+    }
+
+
+def _evaluation_columns(evaluation: Evaluation) -> dict[str, Any]:
+    identity = {"id": evaluation.id, "promotion_id": evaluation.promotion_id, "attempt": evaluation.attempt}
+    return {**identity, "outcome": evaluation.outcome, "document": evaluation.canonical().decode()}

@@ -1,0 +1,60 @@
+"""The tables of the promotions room. A row is its value's canonical JSON, plus the columns by which it is found."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from stella_pipelines.promotions.transitions import LIVE
+from stella_pipelines.store.metadata import metadata
+
+_IS_LIVE: Final = sa.text("state IN ({})".format(", ".join(f"'{state}'" for state in LIVE)))
+
+promotions = sa.Table(
+    "promotions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("release_digest", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("requested_at", sa.Text, nullable=False),
+    sa.Column("waiting_until", sa.Text, nullable=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    # One live promotion per environment, whoever asks at the same moment: the database says so, not a check before an insert.
+    sa.Index("uq_promotions_live", "environment", unique=True, sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE),
+    sa.Index("ix_promotions_environment_requested_at", "environment", "requested_at"),
+    sa.Index("ix_promotions_state_waiting_until", "state", "waiting_until"),
+)
+
+evaluations = sa.Table(
+    "promotion_evaluations",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("promotion_id", sa.Text, sa.ForeignKey("promotions.id"), nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=True),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.UniqueConstraint("promotion_id", "attempt"),
+)
+
+gate_results = sa.Table(
+    "gate_results",
+    metadata,
+    sa.Column("evaluation_id", sa.Text, sa.ForeignKey("promotion_evaluations.id"), primary_key=True),
+    sa.Column("gate", sa.Text, primary_key=True),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("inputs_digest", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("promotion_id", sa.Text, sa.ForeignKey("promotions.id"), nullable=False, index=True),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)

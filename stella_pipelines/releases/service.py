@@ -1,0 +1,211 @@
+"""The use cases of releases. Registries are asked before a transaction opens; each change and its audit entry are one transaction."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from stella_pipelines.core.actor import Actor
+from stella_pipelines.core.clock import Clock
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.core.identifiers import Identifiers
+from stella_pipelines.core.limits import COMPONENTS_MAX
+from stella_pipelines.core.references import ImageReference
+from stella_pipelines.evidence import audit
+from stella_pipelines.integrations.registries.port import OCI_MANIFEST, RegistryPort
+from stella_pipelines.releases import rows
+from stella_pipelines.releases.comparison import differences
+from stella_pipelines.releases.errors import ReleaseExists, ReleaseFinalized, ReleaseInvalid, ReleaseMissing
+from stella_pipelines.releases.manifest import ARTIFACT_TYPE, document_digest, release_manifest
+from stella_pipelines.releases.model import ComponentName, Release, ReleaseName, ReleaseRecord, ReleaseSource, ReleaseState, ReleaseVersion
+from stella_pipelines.releases.naming import parse_release_name
+from stella_pipelines.releases.reports import REPORT_MEDIA_TYPE, SecurityReport, detect_kind
+from stella_pipelines.releases.resolution import Registries, require_tags_unmoved, resolve_components
+from stella_pipelines.releases.transfer import push_release, tag_of
+from stella_pipelines.store import blobs
+from stella_pipelines.store.database import Store, Transaction
+from stella_pipelines.store.errors import Conflict
+
+UNKNOWN_SOURCE: Final = ReleaseSource()
+"""Nobody said where the release was built from."""
+
+
+class Releases:
+    """Create, finalize, find and push releases, and give reports to them."""
+
+    def __init__(self, store: Store, clock: Clock, identifiers: Identifiers) -> None:
+        self._store = store
+        self._clock = clock
+        self._identifiers = identifiers
+
+    def create(
+        self,
+        actor: Actor,
+        *,
+        name: str,
+        version: str,
+        images: Mapping[str, ImageReference],
+        registries: Registries,
+        source: ReleaseSource = UNKNOWN_SOURCE,
+        finalize: bool = False,
+    ) -> ReleaseRecord:
+        """Pin every image and store the release. The same content again gives the release that is there; other content is refused."""
+        _require_names(name, version, images)
+        components = resolve_components(images, registries, self._clock)
+        wanted = Release(name=name, version=version, components=components, source=source, created_at=self._clock.now())
+        with self._store.writing() as tx:
+            if rows.insert_draft(tx, wanted):
+                self._audit(tx, actor, "release.create", wanted, after=wanted.content_digest())
+            existing = _present(rows.by_name(tx, name, version), f"{name}-{version}")
+            _require_same(existing, wanted)
+            return self._finalize_in(tx, actor, existing) if finalize else existing
+
+    def finalize(self, actor: Actor, name: str, version: str, registries: Registries | None = None) -> ReleaseRecord:
+        """Give a draft its identity. With `registries`, a tag that moved since the draft was created is an error. Finalizing twice is once."""
+        record = self.get(name, version)
+        if record.state is ReleaseState.DRAFT and registries is not None:
+            require_tags_unmoved(record.release, registries)
+        with self._store.writing() as tx:
+            return self._finalize_in(tx, actor, record)
+
+    def discard(self, actor: Actor, name: str, version: str) -> None:
+        """Remove a draft, so that its name and version are free again."""
+        with self._store.writing() as tx:
+            record = _present(rows.by_name(tx, name, version), f"{name}-{version}")
+            if record.state is not ReleaseState.DRAFT:
+                raise ReleaseFinalized(f"{record.label} is {record.state.value}.", next_step="Finalized releases stay for ever; create another version.")
+            rows.delete_draft(tx, name, version)
+            self._audit(tx, actor, "release.discard", record.release, before=record.release.content_digest())
+
+    def get(self, name: str, version: str, tx: Transaction | None = None) -> ReleaseRecord:
+        """The release with this name and version."""
+        with self._reading(tx) as reading:
+            return _present(rows.by_name(reading, name, version), f"{name}-{version}")
+
+    def by_digest(self, digest: Digest, tx: Transaction | None = None) -> ReleaseRecord:
+        """The release with this identity."""
+        with self._reading(tx) as reading:
+            return _present(rows.by_digest(reading, digest), digest)
+
+    def find(self, text: str) -> ReleaseRecord:
+        """The release that a person named: `name-version`, `name:version`, `sha256:…` or a partition key."""
+        asked = parse_release_name(text)
+        if isinstance(asked, Digest):
+            return self.by_digest(asked)
+        record = self.get(asked.name, asked.version)
+        if asked.short is not None and (record.digest is None or record.digest.short != asked.short):
+            raise ReleaseMissing(
+                f"{record.label} is there, but its identity does not begin with {asked.short}.", next_step="Compare with 'stella release show'."
+            )
+        return record
+
+    def list(self, *, name: str | None = None, limit: int = 100) -> builtins.list[ReleaseRecord]:
+        """Newest first."""
+        with self._store.reading() as tx:
+            return rows.newest(tx, name, limit)
+
+    def push(self, actor: Actor, digest: Digest, registry: RegistryPort, path: str, host: str) -> str:
+        """Put the release manifest into a registry under its version as tag. Returns `host/path@sha256:…`."""
+        with self._store.reading() as tx:
+            record = _present(rows.by_digest(tx, digest), digest)
+            manifest = blobs.get(tx, digest)
+            document = blobs.get(tx, document_digest(manifest))
+        push_release(registry, path, manifest, document, tag_of(record.release.version))
+        location = f"{host}/{path}@{digest}"
+        with self._store.writing() as tx:
+            if rows.add_push(tx, digest, location, self._clock.now()):
+                self._audit(tx, actor, "release.push", record.release, after=digest, reason=location)
+        return location
+
+    def attach_report(self, actor: Actor, digest: Digest, content: bytes) -> SecurityReport:
+        """Give a report to a finalized release. The same bytes again give the report that is there: giving it twice does not make it newer."""
+        kind, now = detect_kind(content), self._clock.now()
+        with self._store.writing() as tx:
+            record = _present(rows.by_digest(tx, digest), digest)
+            blob = blobs.put(tx, content, REPORT_MEDIA_TYPE, now)
+            report_id = self._identifiers.new("rpt", now)
+            report = SecurityReport(id=report_id, release_digest=digest, kind=kind, blob=blob, given_by=actor.name, given_at=now)
+            if rows.add_report(tx, report):
+                self._audit(tx, actor, "release.report", record.release, after=blob, reason=kind)
+                return report
+            return next(given for given in rows.reports_of(tx, digest) if given.blob == blob)
+
+    def reports(self, tx: Transaction, digest: Digest) -> builtins.list[SecurityReport]:
+        """The reports given to a release, oldest first."""
+        return rows.reports_of(tx, digest)
+
+    def _finalize_in(self, tx: Transaction, actor: Actor, record: ReleaseRecord) -> ReleaseRecord:
+        """Assign the identity, and keep the very bytes that it is the digest of."""
+        if record.digest is not None:
+            return record
+        release, now = record.release, self._clock.now()
+        manifest, document = release_manifest(release)
+        digest = Digest.of(manifest)
+        if rows.set_identity(tx, release, digest, now):
+            self._keep(tx, manifest, document, now)
+            self._audit(tx, actor, "release.finalize", release, before=release.content_digest(), after=digest)
+        finalized = rows.by_digest(tx, digest)
+        if finalized is None:
+            raise Conflict(f"The draft {record.label} was replaced while it was being finalized.", next_step="Look at the draft again, then finalize it.")
+        return finalized
+
+    def _keep(self, tx: Transaction, manifest: bytes, document: bytes, now: datetime) -> None:
+        blobs.put(tx, manifest, OCI_MANIFEST, now)
+        blobs.put(tx, document, ARTIFACT_TYPE, now)
+
+    def _audit(
+        self,
+        tx: Transaction,
+        actor: Actor,
+        action: str,
+        release: Release,
+        *,
+        before: Digest | None = None,
+        after: Digest | None = None,
+        reason: str | None = None,
+    ) -> None:
+        now = self._clock.now()
+        subject = f"release/{release.name}-{release.version}"
+        entry_id = self._identifiers.new("aud", now)
+        audit.record(tx, entry_id=entry_id, at=now, actor=actor, action=action, subject=subject, before=before, after=after, reason=reason)
+
+    @contextmanager
+    def _reading(self, tx: Transaction | None) -> Iterator[Transaction]:
+        """The caller's transaction, or one of our own."""
+        if tx is not None:
+            yield tx
+            return
+        with self._store.reading() as opened:
+            yield opened
+
+
+def _present(record: ReleaseRecord | None, asked: str) -> ReleaseRecord:
+    if record is None:
+        raise ReleaseMissing(f"There is no release {asked}.", next_step="List the releases that there are with 'stella release list'.")
+    return record
+
+
+def _require_same(existing: ReleaseRecord, wanted: Release) -> None:
+    found = differences(existing.release, wanted)
+    if found:
+        raise ReleaseExists(f"{existing.label} exists with other content: {'; '.join(found)}.", next_step="Give the new content a new version.")
+
+
+def _require_names(name: str, version: str, images: Mapping[str, ImageReference]) -> None:
+    """What can be wrong without asking any registry."""
+    if not 1 <= len(images) <= COMPONENTS_MAX:
+        raise ReleaseInvalid(f"{len(images)} images were given.", next_step=f"A release has between 1 and {COMPONENTS_MAX} components.")
+    checks = [("name", ReleaseName, name), ("version", ReleaseVersion, version), *(("component", ComponentName, component) for component in images)]
+    for what, rule, text in checks:
+        try:
+            TypeAdapter(rule).validate_python(text)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ReleaseInvalid(
+                f"{text[:100]!r} cannot be a release's {what}: {reason}.", next_step="Choose another; see 'stella release create --help'."
+            ) from error

@@ -1,0 +1,108 @@
+"""How each of the two databases is opened: pools, timeouts, and who says BEGIN.
+
+SQLite: Python's driver opens transactions on its own and late, so it is switched off (`isolation_level = None`) and SQLAlchemy's begin event
+sends the BEGIN that the transaction asked for. Connections are not pooled: opening one costs microseconds, and none can leak across a fork.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from stella_pipelines.core.settings import InvalidSetting
+from stella_pipelines.store import limits
+
+BEGIN_OPTION: Final = "stella_begin"
+"""Execution option with the words that open an SQLite transaction."""
+
+
+def create_engine(url: str) -> sa.Engine:
+    """An engine for one of the two databases; any other URL is refused."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(parsed)
+    if parsed.get_backend_name() == "postgresql":
+        return _postgres_engine(parsed)
+    raise InvalidSetting(f"{parsed.drivername!r} is not a database that the store can use.", next_step="Use sqlite:///path or postgresql+psycopg2://….")
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    if not url.database or url.database == ":memory:":
+        raise InvalidSetting("An SQLite database in memory cannot be shared between processes.", next_step="Give a file: sqlite:////absolute/path/stella.db.")
+    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args={"timeout": limits.BUSY_TIMEOUT_S})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    try:
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA recursive_triggers=ON")  # without it, INSERT OR REPLACE deletes an append-only row unseen
+        connection.execute("PRAGMA synchronous=FULL")  # a sealed packet that was reported must survive a power cut
+    except sqlite3.Error:
+        connection.close()  # SQLAlchemy does not know this connection yet, and would leave it open
+        raise
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(BEGIN_OPTION, "BEGIN"))
+
+
+def use_write_ahead_log(engine: sa.Engine) -> None:
+    """Switch the file to WAL once. The switch ignores the busy timeout, so it is repeated here for as long as that would wait."""
+    deadline = time.monotonic() + limits.BUSY_TIMEOUT_S
+    while True:
+        try:
+            mode = _switch_to_wal(engine)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            break
+    if mode != "wal":
+        raise InvalidSetting(
+            f"The file system of {engine.url.database} does not support SQLite's write-ahead log.", next_step="Put the database on a local disk."
+        )
+
+
+def _switch_to_wal(engine: sa.Engine) -> str:
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        (mode,) = cursor.fetchone() or ("",)
+        cursor.close()
+    finally:
+        raw.close()
+    return str(mode)
+
+
+def _postgres_engine(url: sa.URL) -> sa.Engine:
+    options = {
+        "statement_timeout": limits.STATEMENT_TIMEOUT_S,
+        "lock_timeout": limits.BUSY_TIMEOUT_S,
+        "idle_in_transaction_session_timeout": limits.IDLE_TRANSACTION_TIMEOUT_S,
+    }
+    return sa.create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_size=limits.POOL_CONNECTIONS,
+        max_overflow=limits.POOL_OVERFLOW_CONNECTIONS,
+        pool_timeout=limits.POOL_TIMEOUT_S,
+        pool_recycle=int(limits.POOL_RECYCLE_S),
+        connect_args={
+            "connect_timeout": int(limits.CONNECT_TIMEOUT_S),
+            "tcp_user_timeout": int(limits.UNACKNOWLEDGED_TIMEOUT_S * 1000),
+            "application_name": "stella",
+            "options": " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in options.items()),
+        },
+    )

@@ -1,0 +1,100 @@
+"""Leases with fencing tokens: who may act on a thing now, and a number that tells a late actor that it is late.
+
+A lease is free, held or expired. Every acquisition gets a higher token than every one before it, for ever: rows are never deleted, and the
+database itself refuses a token that falls. Expiry is judged by the caller's clock; two clocks that disagree may hand a lease over early,
+and then the token still stops the slower holder at its next `require`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from stella_pipelines.core.clock import Instant, format_instant, parse_instant
+from stella_pipelines.core.errors import StellaError
+from stella_pipelines.core.values import Value
+from stella_pipelines.store.database import Transaction
+from stella_pipelines.store.tables import leases
+from stella_pipelines.store.upsert import insert
+
+
+class LeaseHeld(StellaError):
+    """Somebody else holds the lease."""
+
+    code = "SYS_LEASE_HELD"
+    retryable = True
+
+
+class LeaseLost(StellaError):
+    """The lease has expired or was taken over; whoever acted under it must stop."""
+
+    code = "SYS_LEASE_LOST"
+
+
+class Lease(Value):
+    """The right of `holder` to act on `name` until `expires_at`, as the `token`-th one who ever got it."""
+
+    name: str
+    holder: str
+    token: int
+    expires_at: Instant
+
+
+def acquire(tx: Transaction, name: str, holder: str, now: datetime, ttl_s: float) -> Lease:
+    """Take the lease if it is free, expired, or already this holder's; always with a new, higher token. `LeaseHeld` otherwise."""
+    expires_at = now + timedelta(seconds=ttl_s)
+    wanted = insert(tx, leases).values(name=name, holder=holder, token=1, expires_at=format_instant(expires_at))
+    free = leases.c.holder.is_(None) | (leases.c.holder == holder) | (leases.c.expires_at <= format_instant(now))
+    # One statement: both databases judge the condition on the row's newest version, so two callers cannot both see it free.
+    taken = wanted.on_conflict_do_update(
+        index_elements=["name"],
+        set_={"holder": wanted.excluded.holder, "expires_at": wanted.excluded.expires_at, "token": leases.c.token + 1},
+        where=free,
+    ).returning(leases.c.token)
+    token = tx.connection.execute(taken).scalar()
+    if token is None:
+        raise _held(tx, name)
+    return Lease(name=name, holder=holder, token=token, expires_at=expires_at)
+
+
+def renew(tx: Transaction, lease: Lease, now: datetime, ttl_s: float) -> Lease:
+    """Extend the lease. One that expired but was not taken by anybody is still extended: no one else can have acted in between."""
+    expires_at = now + timedelta(seconds=ttl_s)
+    done = tx.connection.execute(sa.update(leases).where(*_is(lease)).values(expires_at=format_instant(expires_at)))
+    if done.rowcount != 1:
+        raise _lost(lease)
+    return lease.model_copy(update={"expires_at": expires_at})
+
+
+def release(tx: Transaction, lease: Lease) -> None:
+    """Give the lease back. Giving back what was lost already is no error: the outcome is the one that was wanted."""
+    tx.connection.execute(sa.update(leases).where(*_is(lease)).values(holder=None))
+
+
+def require(tx: Transaction, lease: Lease, now: datetime) -> None:
+    """Raise `LeaseLost` unless the lease is held now. In a writing transaction it stays so until the commit."""
+    query = sa.select(leases.c.expires_at).where(*_is(lease))
+    # The row lock keeps a successor out until our commit. (SQLite's writing transaction locks the whole file, and knows no row locks.)
+    expires_at = tx.connection.execute(query if tx.read_only else query.with_for_update()).scalar()
+    if expires_at is None or parse_instant(expires_at) <= now:
+        raise _lost(lease)
+
+
+def _is(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
+    return leases.c.name == lease.name, leases.c.holder == lease.holder, leases.c.token == lease.token
+
+
+def _held(tx: Transaction, name: str) -> LeaseHeld:
+    row = tx.connection.execute(sa.select(leases.c.holder, leases.c.expires_at).where(leases.c.name == name)).one()
+    return LeaseHeld(
+        f"{name} is held by {row.holder or 'a holder that has just released it'} until {row.expires_at}.",
+        next_step="Wait until it is released or expires, and try again.",
+    )
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(
+        f"{lease.holder} no longer holds {lease.name} (token {lease.token}).",
+        next_step="Stop acting on it; acquire it again to continue from the journal.",
+    )

@@ -1,0 +1,83 @@
+"""The outbox: runs that must be started, written in the same transaction as the decision that wants them.
+
+A row is `pending`, then `submitted` (with the id of its run) or `abandoned` (with the reason). One row per kind, subject and attempt, for
+ever: enqueueing again is a no-op. Who submits the runs, and how, is not decided here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from stella_pipelines.core.canonical import canonical_json
+from stella_pipelines.core.clock import Instant, format_instant
+from stella_pipelines.core.values import Value
+from stella_pipelines.store.database import Transaction
+from stella_pipelines.store.errors import Conflict
+from stella_pipelines.store.tables import outbox
+from stella_pipelines.store.upsert import insert
+
+Kind = Literal["promotion", "deployment"]
+State = Literal["pending", "submitted", "abandoned"]
+
+
+class OutboxRow(Value):
+    """One run that is wanted."""
+
+    id: str
+    kind: Kind
+    subject: str
+    attempt: int
+    payload: dict[str, str]
+    state: State
+    run_id: str | None
+    reason: str | None = None
+    created_at: Instant
+
+
+def enqueue(tx: Transaction, kind: Kind, subject: str, attempt: int, payload: Mapping[str, str], row_id: str, now: datetime) -> None:
+    """Want a run. A row for the same kind, subject and attempt stays as it is, whatever its state."""
+    at = format_instant(now)
+    row = {"id": row_id, "kind": kind, "subject": subject, "attempt": attempt, "state": "pending", "created_at": at, "updated_at": at}
+    statement = insert(tx, outbox).values(**row, payload=canonical_json(dict(payload)).decode())
+    tx.connection.execute(statement.on_conflict_do_nothing(index_elements=["kind", "subject", "attempt"]))
+
+
+def pending(tx: Transaction, limit: int) -> list[OutboxRow]:
+    """The oldest rows that wait to be submitted."""
+    query = sa.select(outbox).where(outbox.c.state == "pending").order_by(outbox.c.created_at, outbox.c.id).limit(limit)
+    return [_row(found) for found in tx.connection.execute(query).mappings()]
+
+
+def latest(tx: Transaction, kind: Kind, subject: str) -> OutboxRow | None:
+    """The row with the highest attempt, if there is any."""
+    query = sa.select(outbox).where(outbox.c.kind == kind, outbox.c.subject == subject).order_by(outbox.c.attempt.desc()).limit(1)
+    found = tx.connection.execute(query).mappings().first()
+    return None if found is None else _row(found)
+
+
+def mark_submitted(tx: Transaction, row_id: str, run_id: str, now: datetime) -> None:
+    """Note the run. Noting the same run again is a no-op; a row that names another run, or was abandoned, is a `Conflict`."""
+    free = (outbox.c.state == "pending") | ((outbox.c.state == "submitted") & (outbox.c.run_id == run_id))
+    _change(tx, row_id, free, {"state": "submitted", "run_id": run_id}, now)
+
+
+def abandon(tx: Transaction, row_id: str, reason: str, now: datetime) -> None:
+    """Give a pending row up and say why. Giving it up again keeps the first reason; a submitted row is a `Conflict`."""
+    free = outbox.c.state.in_(["pending", "abandoned"])
+    _change(tx, row_id, free, {"state": "abandoned", "reason": sa.func.coalesce(outbox.c.reason, reason)}, now)
+
+
+def _change(tx: Transaction, row_id: str, free: sa.ColumnElement[bool], values: Mapping[str, object], now: datetime) -> None:
+    done = tx.connection.execute(sa.update(outbox).where(outbox.c.id == row_id, free).values(**values, updated_at=format_instant(now)))
+    if done.rowcount != 1:
+        raise Conflict(f"The outbox row {row_id} does not exist or was already handled otherwise.", next_step="Read the row again.")
+
+
+def _row(found: Mapping[Any, Any]) -> OutboxRow:
+    fields = {name: found[name] for name in OutboxRow.model_fields if name != "payload"}
+    return OutboxRow(**fields, payload=json.loads(found["payload"]))

@@ -1,0 +1,326 @@
+"""The jobs as runs, on an embedded lab with real processes: what an operator launches, what the run says, and what the catalogue shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets import publishing
+from assets.keys import DATA_VERSION_TAG, environment_key, evidence_key
+from stella_pipelines.connectors.port import Effect
+from stella_pipelines.core.actor import Actor
+from stella_pipelines.environments.estate import parse_estate
+from stella_pipelines.evidence.verify import verify_packet
+from stella_pipelines.lab.lab import Lab
+from stella_pipelines.promotions.promotion import Promotion, PromotionState
+from stella_pipelines.releases.model import ReleaseRecord, ReleaseSource
+from tests.support.installation import ALICE, NESTED_RESOURCES, SmallInstallation, fast_home, small_installation
+
+pytestmark = pytest.mark.filterwarnings(NESTED_RESOURCES)
+CHECK = "what_runs_is_what_was_released"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """An embedded lab of its own (it stands in 20 ms)."""
+    with Lab("embedded", tmp_path / "lab") as standing:
+        yield standing
+
+
+@pytest.fixture
+def stella(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallInstallation]:
+    with fast_home() as home, small_installation(home) as installation:
+        monkeypatch.setenv("STELLA_HOME", str(home))
+        monkeypatch.delenv("STELLA_DATABASE_URL", raising=False)
+        installation.apply(parse_estate(lab.estate_path.read_text(), "estate.yaml"))
+        yield installation
+
+
+def release(stella: SmallInstallation, lab: Lab, image: str, version: str) -> ReleaseRecord:
+    """A finalized release of one of the lab's images, with its scanner's report."""
+    source = ReleaseSource(commit="5e1f0c3", author="dana")
+    made = stella.plane.releases.create(
+        ALICE, name="shop", version=version, images={"web": lab.images[image]}, registries=stella.plane.registry, source=source, finalize=True
+    )
+    assert made.digest is not None
+    stella.plane.releases.attach_report(ALICE, made.digest, (lab.reports / f"{image}.trivy.json").read_bytes())
+    return made
+
+
+def ask(stella: SmallInstallation, label: str, environment: str, actor: str = "alice") -> Promotion:
+    """Launch `request_promotion` as the UI does; the promotion that it made."""
+    config = {"release": label, "environment": environment, "actor": actor, "reason": "asked from the UI"}
+    done = stella.execute("request_promotion", {"ask_for_promotion": config})
+    assert done.success
+    return stella.plane.promotions.get(done.output_for_node("ask_for_promotion"))
+
+
+def evaluate(stella: SmallInstallation, promotion: Promotion) -> tuple[Promotion, dg.ExecuteInProcessResult]:
+    """The run of the promotion job for its newest attempt."""
+    attempt = stella.plane.promotions.get(promotion.id).attempt
+    done = stella.execute("promotion", {"gather_plan": {"promotion_id": promotion.id, "attempt": attempt}})
+    return stella.plane.promotions.get(promotion.id), done
+
+
+def roll_out(stella: SmallInstallation, promotion: Promotion) -> dg.ExecuteInProcessResult:
+    return stella.execute("deployment", {"roll_out": {"promotion_id": promotion.id, "attempt": 1}})
+
+
+def carry(stella: SmallInstallation, label: str, *environments: str) -> None:
+    """Bring a release into environments, one after the other."""
+    for environment in environments:
+        promotion, _ = evaluate(stella, ask(stella, label, environment))
+        assert promotion.state is PromotionState.APPROVED
+        assert roll_out(stella, promotion).success
+
+
+def materialized(stella: SmallInstallation, key: dg.AssetKey) -> list[dg.AssetMaterialization]:
+    """What the catalogue has of an asset, newest first."""
+    found = stella.instance.fetch_materializations(key, limit=50).records
+    return [record.asset_materialization for record in found if record.asset_materialization is not None]
+
+
+def value(metadata: Mapping[str, Any], name: str) -> Any:
+    return metadata[name].value
+
+
+def failure_of(done: dg.ExecuteInProcessResult) -> Mapping[str, Any]:
+    """The metadata of the failure that ended a run."""
+    (failed,) = [event for event in done.all_node_events if event.is_step_failure]
+    data = failed.step_failure_data.user_failure_data
+    assert data is not None
+    return {"description": data.description, **{name: found.value for name, found in data.metadata.items()}}
+
+
+def test_a_release_asked_for_in_the_ui_is_decided_deployed_and_shown(stella: SmallInstallation, lab: Lab) -> None:
+    record = release(stella, lab, "v1", "1.0.0")
+    promotion, decided = evaluate(stella, ask(stella, "shop-1.0.0", "dev"))
+    assert decided.success
+    assert promotion.state is PromotionState.APPROVED
+    assert promotion.requested_by == Actor(name="alice", via="dagster")
+    assert roll_out(stella, promotion).success
+    assert stella.plane.promotions.get(promotion.id).state is PromotionState.DEPLOYED
+
+    (shown,) = materialized(stella, environment_key("dev"))
+    assert (shown.partition, (shown.tags or {})[DATA_VERSION_TAG]) == (record.partition_key, record.digest)
+    assert value(shown.metadata, "image web") == f"{record.release.components[0].repository}@{record.release.components[0].digest}"
+    assert "| dev | web | sha256:" in value(shown.metadata, "targets")
+    assert stella.instance.get_dynamic_partitions("releases") == [record.partition_key]
+
+
+def test_every_shown_packet_is_the_sealed_one_and_names_where_it_comes_from(stella: SmallInstallation, lab: Lab) -> None:
+    record = release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev", "staging")
+    with stella.plane.store.reading() as tx:
+        sealed = {packet.id: packet for packet in stella.plane.evidence.list(tx, environment="staging")}
+    shown = materialized(stella, evidence_key("staging"))
+    assert {value(event.metadata, "packet") for event in shown} == set(sealed)
+    for event in shown:
+        packet = sealed[value(event.metadata, "packet")]
+        assert (event.tags or {})[DATA_VERSION_TAG] == value(event.metadata, "packet digest") == packet.digest
+        assert verify_packet(packet.envelope, [stella.plane.evidence.public_pem]).packet_digest == packet.digest
+        parents = {parent["asset"]: parent for parent in value(event.metadata, "upstream")}
+        assert parents["releases/shop"]["digest"] == record.digest
+        assert parents["environments/dev"]["packet"].startswith("evd_")
+
+
+def test_each_gate_is_an_op_that_says_why_and_what_would_change_it(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    promotion, done = evaluate(stella, ask(stella, "shop-1.0.0", "staging"))
+    assert done.success
+    gates = {
+        event.step_handle.to_key(): event.step_output_data.metadata
+        for event in done.all_node_events
+        if event.is_successful_output and event.node_name == "gate" and event.step_handle is not None
+    }
+    assert set(gates) == {"gate[freeze]", "gate[seen_in_dev]"}
+    assert value(gates["gate[freeze]"], "verdict") == "allow"
+    assert value(gates["gate[seen_in_dev]"], "verdict") in ("deny", "wait")
+    assert "dev" in value(gates["gate[seen_in_dev]"], "why")
+    assert value(gates["gate[seen_in_dev]"], "what would change it").startswith("- ")
+    assert promotion.state is not PromotionState.APPROVED
+    assert materialized(stella, environment_key("staging")) == []
+
+
+def test_prod_waits_for_a_person_who_did_not_ask(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev", "staging")
+    promotion, done = evaluate(stella, _after_soak(stella, "shop-1.0.0"))
+    assert (done.success, promotion.state) == (True, PromotionState.WAITING)
+    assert materialized(stella, evidence_key("prod")) == []
+    (waiting,) = stella.instance.fetch_observations(environment_key("prod"), limit=5).records
+    assert "people" in value(waiting.asset_observation.metadata, "gates")  # type: ignore[union-attr]  # an observation record has one
+
+    refused = stella.execute("approve_promotion", {"approve": {"promotion": "prod", "actor": "alice"}})
+    assert failure_of(refused)["code"] == "PROM_SELF_APPROVAL"
+    assert stella.execute("approve_promotion", {"approve": {"promotion": "prod", "actor": "bob", "reason": "looks good"}}).success
+    promotion, _ = evaluate(stella, promotion)
+    assert promotion.state is PromotionState.APPROVED
+    assert roll_out(stella, promotion).success
+    (shown,) = materialized(stella, environment_key("prod"))
+    assert value(shown.metadata, "targets").count("| web |") == 2
+
+
+def test_a_denied_promotion_is_a_run_that_succeeded_in_deciding(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v2", "1.1.0")
+    carry(stella, "shop-1.1.0", "dev", "staging")
+    promotion, done = evaluate(stella, _after_soak(stella, "shop-1.1.0"))
+    assert (done.success, promotion.state) == (True, PromotionState.REJECTED)
+    (sealed,) = materialized(stella, evidence_key("prod"))
+    assert value(sealed.metadata, "verdict") == "deny"
+    assert "| vulnerabilities | deny |" in value(sealed.metadata, "gates")
+    assert materialized(stella, environment_key("prod")) == []
+
+
+def test_a_failed_deployment_is_a_red_run_with_sealed_evidence(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev", "staging")
+    broken = release(stella, lab, "v3", "1.2.0")
+    carry(stella, "shop-1.2.0", "dev")
+    promotion, _ = evaluate(stella, ask(stella, "shop-1.2.0", "staging"))
+    failed = roll_out(stella, promotion)
+    assert not failed.success
+    said = failure_of(failed)
+    assert said["state"] == "rolled_back"
+    assert said["code"] in ("DEPLOY_UNHEALTHY", "DEPLOY_START_FAILED")
+    assert value(materialized(stella, evidence_key("staging"))[0].metadata, "packet") == said["packet"]
+    assert broken.partition_key not in {event.partition for event in materialized(stella, environment_key("staging"))}
+    assert not stella.instance.get_run_by_id(failed.run_id).is_success  # type: ignore[union-attr]  # the run that was just executed
+
+
+def test_a_run_for_an_attempt_that_was_decided_changes_nothing(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    promotion, _ = evaluate(stella, ask(stella, "shop-1.0.0", "dev"))
+    again, done = evaluate(stella, promotion)
+    assert done.success
+    assert again == promotion
+    assert len(materialized(stella, evidence_key("dev"))) == 1
+
+
+def test_a_target_that_does_not_answer_makes_the_promotion_wait_and_not_the_run_fail(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    promotion = ask(stella, "shop-1.0.0", "dev")
+    folder = lab.hosts["dev"].folder
+    assert folder is not None
+    folder.rename(folder.with_name("unplugged"))
+    folder.write_text("a file stands where the target's folder was")
+    asked, done = evaluate(stella, promotion)
+    assert done.success
+    assert asked.state is PromotionState.WAITING
+    assert asked.failure is not None
+    folder.unlink()
+    folder.with_name("unplugged").rename(folder)
+
+
+@pytest.mark.parametrize(
+    ("job", "op", "config", "code"),
+    [
+        ("request_promotion", "ask_for_promotion", {"release": "shop-9.9.9", "environment": "dev", "actor": "alice"}, "RES_RELEASE_MISSING"),
+        ("request_promotion", "ask_for_promotion", {"release": "shop-1.0.0", "environment": "moon", "actor": "alice"}, "PROM_ENVIRONMENT_UNKNOWN"),
+        ("approve_promotion", "approve", {"promotion": "prod", "actor": "bob"}, "RES_PROMOTION_MISSING"),
+        ("rollback_environment", "roll_back", {"environment": "dev", "actor": "bob", "reason": "why not"}, "DEPLOY_NOT_PROVEN"),
+        ("inspect_target", "look_at_target", {"target": "nowhere"}, "ENV_TARGET_UNKNOWN"),
+        ("deployment", "roll_out", {"promotion_id": "prm_00000000000000000000000000", "attempt": 1}, "RES_PROMOTION_MISSING"),
+    ],
+)
+def test_bad_input_gives_one_clear_error_and_changes_nothing(
+    stella: SmallInstallation, lab: Lab, job: str, op: str, config: Mapping[str, object], code: str
+) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    said = failure_of(stella.execute(job, {op: config}))
+    assert said["code"] == code
+    assert said["what is unchanged"]
+    assert said["what to do next"]
+    assert stella.plane.promotions.list() == []
+
+
+def test_a_name_that_cannot_be_recorded_is_refused(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    config = {"release": "shop-1.0.0", "environment": "dev", "actor": "not a name"}
+    done = stella.execute("request_promotion", {"ask_for_promotion": config})
+    assert "Nothing was changed" in failure_of(done)["description"]
+    assert stella.plane.promotions.list() == []
+
+
+def test_the_check_sees_what_runs_now_and_not_what_is_believed(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev")
+    assert _check(stella, "dev").passed
+    asyncio.run(_remove(stella, "dev"))
+    seen = _check(stella, "dev")
+    assert not seen.passed
+    assert "dev" in (seen.description or "")
+
+
+def test_a_target_can_be_asked_what_it_runs(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev")
+    done = stella.execute("inspect_target", {"look_at_target": {"target": "dev"}})
+    (event,) = [event for event in done.all_node_events if event.is_successful_output]
+    assert "| dev | web | sha256:" in value(event.step_output_data.metadata, "runs")
+
+
+def test_a_rollback_from_the_ui_is_sealed_and_shown(stella: SmallInstallation, lab: Lab) -> None:
+    first = release(stella, lab, "v1", "1.0.0")
+    release(stella, lab, "v2", "1.1.0")
+    carry(stella, "shop-1.0.0", "dev")
+    carry(stella, "shop-1.1.0", "dev")
+    assert stella.execute("rollback_environment", {"roll_back": {"environment": "dev", "actor": "bob", "reason": "slow pages"}}).success
+    shown = materialized(stella, environment_key("dev"))
+    assert next(event.partition for event in shown) == first.partition_key
+    assert value(materialized(stella, evidence_key("dev"))[0].metadata, "kind") == "rollback"
+
+
+def test_a_rollback_outside_of_dagster_is_shown_once(stella: SmallInstallation, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = release(stella, lab, "v1", "1.0.0")
+    release(stella, lab, "v2", "1.1.0")
+    carry(stella, "shop-1.0.0", "dev")
+    carry(stella, "shop-1.1.0", "dev")
+    asyncio.run(stella.plane.deployments.rollback(Actor(name="bob"), "dev", None, "at the command line"))
+    before = len(materialized(stella, evidence_key("dev")))
+    monkeypatch.setattr(publishing, "SETTLED_AFTER", timedelta(0))
+    tick = stella.tick("deployments")
+    stella.tick("deployments", tick.cursor)
+    stella.tick("deployments", cursor=None)
+    assert len(materialized(stella, evidence_key("dev"))) == before + 1
+    shown = materialized(stella, environment_key("dev"))
+    assert (next(event.partition for event in shown), len(shown)) == (first.partition_key, 3)
+
+
+def _after_soak(stella: SmallInstallation, label: str) -> Promotion:
+    """A promotion into prod whose release has soaked in staging long enough for the lab's gate."""
+    stella.apply(_without_soak(stella))
+    return ask(stella, label, "prod")
+
+
+def _without_soak(stella: SmallInstallation) -> Any:
+    estate, _ = stella.plane.environments.current()
+    document = estate.document()
+    for environment in document["environments"]:
+        for gate in environment["gates"] if environment["gates"] != "none" else ():
+            if gate["config"]["kind"] == "previous_environment":
+                gate["config"]["soak_s"] = 0.0
+    return type(estate).model_validate(document)
+
+
+def _check(stella: SmallInstallation, environment: str) -> dg.AssetCheckEvaluation:
+    """Run the asset check alone, as its button does."""
+    key = dg.AssetCheckKey(environment_key(environment), CHECK)
+    job = stella.repository().get_implicit_global_asset_job_def().get_subset(asset_check_selection={key})
+    (evaluation,) = job.execute_in_process(instance=stella.instance).get_asset_check_evaluations()
+    return evaluation
+
+
+async def _remove(stella: SmallInstallation, target: str) -> None:
+    """Somebody removes the component behind our back."""
+    declared = next(found for found in stella.plane.environments.current()[0].targets if found.name == target)
+    async with stella.plane.connector(declared) as connector:
+        seen = (await connector.observe(stella.plane.clock.now())).components[0]
+        assert seen.deployment_id is not None
+        await connector.restore(seen.component, None, Effect(deployment_id=seen.deployment_id, key="behind/our/back", fence=1_000))

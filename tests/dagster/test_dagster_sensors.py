@@ -1,0 +1,190 @@
+"""The reconcilers: what one tick does, what the next one does not do again, and what a person's decision stops."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from assets.keys import DATA_VERSION_TAG, image_key, release_key
+from assets.publishing import publish_release
+from stella_pipelines.jobs import recovery
+from stella_pipelines.jobs.recovery import follow_dead_runs, pause_after
+from stella_pipelines.jobs.submission import run_id_of, submit_pending
+from stella_pipelines.promotions.promotion import PromotionState
+from stella_pipelines.store import outbox
+from tests.support.installation import ALICE, NESTED_RESOURCES, SmallInstallation, add_release, fast_home, shop_estate, small_installation
+
+pytestmark = pytest.mark.filterwarnings(NESTED_RESOURCES)
+SENSORS = ("promotions", "approvals", "deployments", "releases")
+
+
+@pytest.fixture
+def stella(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallInstallation]:
+    with fast_home() as home, small_installation(home) as installation:
+        monkeypatch.setenv("STELLA_HOME", str(home))
+        monkeypatch.delenv("STELLA_DATABASE_URL", raising=False)
+        installation.apply(shop_estate())
+        yield installation
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead run is followed at once."""
+    monkeypatch.setattr(recovery, "PAUSE_S", 0.0)
+
+
+def materializations(stella: SmallInstallation, key: dg.AssetKey) -> list[dg.AssetMaterialization]:
+    records = stella.instance.fetch_materializations(key, limit=100).records
+    return [found.asset_materialization for found in records if found.asset_materialization is not None]
+
+
+def attempts(stella: SmallInstallation, promotion_id: str) -> int:
+    with stella.plane.store.reading() as tx:
+        row = outbox.latest(tx, "promotion", promotion_id)
+    assert row is not None
+    return row.attempt
+
+
+# ---------------------------------------------------------------- releases
+
+
+def test_a_release_appears_once_with_its_images_and_partition(stella: SmallInstallation) -> None:
+    record = add_release(stella.plane)
+    first = stella.tick("releases")
+    assert "shop-1.0.0" in (first.skip_message or "")
+    assert stella.instance.get_dynamic_partitions("releases") == [record.partition_key]
+    (release,) = materializations(stella, release_key("shop"))
+    assert (release.partition, (release.tags or {})[DATA_VERSION_TAG]) == (record.partition_key, record.digest)
+    (image,) = materializations(stella, image_key("web"))
+    assert (image.tags or {})[DATA_VERSION_TAG] == record.release.components[0].digest
+    assert stella.tick("releases", first.cursor).skip_message == "No new release."
+
+
+def test_a_tick_that_lost_its_cursor_reports_nothing_again(stella: SmallInstallation) -> None:
+    add_release(stella.plane)
+    stella.tick("releases")
+    assert "reported before" in (stella.tick("releases", cursor=None).skip_message or "")
+    assert len(materializations(stella, release_key("shop"))) == 1
+    assert len(materializations(stella, image_key("web"))) == 1
+
+
+def test_a_tick_that_died_half_way_is_completed_by_the_next_one(stella: SmallInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = add_release(stella.plane)
+    reports = stella.instance.report_runless_asset_event
+    with monkeypatch.context() as dying:
+        once = itertools.count()
+        dying.setattr(stella.instance, "report_runless_asset_event", lambda event: reports(event) if next(once) == 0 else _die())
+        with pytest.raises(KeyboardInterrupt):
+            publish_release(stella.instance, record)
+    assert publish_release(stella.instance, record) == 1
+    assert publish_release(stella.instance, record) == 0
+    assert len(materializations(stella, image_key("web"))) == len(materializations(stella, release_key("shop"))) == 1
+
+
+def test_a_draft_is_not_shown(stella: SmallInstallation) -> None:
+    assert stella.tick("releases").skip_message == "Every release was reported before."
+    assert stella.instance.get_dynamic_partitions("releases") == []
+
+
+# ---------------------------------------------------------------- lost and dead runs
+
+
+def test_the_sensor_submits_what_no_submitter_did(stella: SmallInstallation) -> None:
+    promotion = stella.request()
+    said = stella.tick("promotions").skip_message or ""
+    assert run_id_of("promotion", promotion.id, 1) in said
+    assert [run.status for run in stella.runs()] == [dg.DagsterRunStatus.QUEUED]
+
+
+def test_repeated_ticks_of_every_sensor_start_nothing_twice(stella: SmallInstallation) -> None:
+    stella.request()
+    for _ in range(3):
+        for sensor in SENSORS:
+            assert stella.tick(sensor).run_requests == []
+    assert len(stella.runs()) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_evaluation_whose_run_died_is_followed_by_one_new_attempt(stella: SmallInstallation) -> None:
+    promotion = stella.request()
+    (run_id,) = submit_pending(stella.plane, stella.submitter())
+    stella.instance.report_run_failed(_run(stella, run_id), "its process was killed")
+    stella.tick("promotions")
+    assert {run.run_id for run in stella.runs()} == {run_id, run_id_of("promotion", promotion.id, 2)}
+    stella.tick("promotions")
+    assert len(stella.runs()) == 2
+    assert stella.plane.promotions.get(promotion.id).attempt == 2
+
+
+def test_a_dead_run_is_left_alone_for_a_while_first(stella: SmallInstallation) -> None:
+    stella.request()
+    (run_id,) = submit_pending(stella.plane, stella.submitter())
+    stella.instance.report_run_failed(_run(stella, run_id), "its process was killed")
+    assert follow_dead_runs(stella.plane, stella.instance, "promotion") == []
+
+
+def test_the_pause_grows_and_has_a_limit() -> None:
+    assert [pause_after(attempt) for attempt in (1, 2, 3)] == [timedelta(seconds=5), timedelta(seconds=10), timedelta(seconds=20)]
+    assert pause_after(1_000_000) == timedelta(minutes=5)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_run_that_is_queued_or_running_is_not_followed(stella: SmallInstallation) -> None:
+    stella.request()
+    submit_pending(stella.plane, stella.submitter())
+    assert follow_dead_runs(stella.plane, stella.instance, "promotion") == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_deleted_run_stays_deleted_until_a_person_continues(stella: SmallInstallation) -> None:
+    promotion = stella.request()
+    (run_id,) = submit_pending(stella.plane, stella.submitter())
+    stella.instance.delete_run(run_id)
+    for sensor in SENSORS:
+        stella.tick(sensor)
+    assert stella.runs() == []
+    done = stella.execute("continue_promotion", {"continue_run": {"promotion": "dev", "actor": "alice"}})
+    assert done.success
+    assert attempts(stella, promotion.id) == 2
+    stella.tick("promotions")
+    assert run_id_of("promotion", promotion.id, 2) in {run.run_id for run in stella.runs()}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_cancelled_promotion_is_not_followed(stella: SmallInstallation) -> None:
+    promotion = stella.request()
+    (run_id,) = submit_pending(stella.plane, stella.submitter())
+    stella.instance.report_run_failed(_run(stella, run_id), "its process was killed")
+    stella.plane.promotions.cancel(ALICE, promotion.id, "not wanted")
+    stella.tick("promotions")
+    assert len(stella.runs()) == 1
+
+
+# ---------------------------------------------------------------- waiting
+
+
+def test_a_wait_whose_time_has_come_is_asked_again(stella: SmallInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are no targets, so the plan fails, which waits a few seconds and is asked again."""
+    promotion = stella.request()
+    stella.execute("promotion", {"gather_plan": {"promotion_id": promotion.id, "attempt": 1}})
+    waiting = stella.plane.promotions.get(promotion.id)
+    assert (waiting.state, waiting.waiting_until is not None) == (PromotionState.WAITING, True)
+    monkeypatch.setattr(type(stella.plane.promotions), "due_for_reevaluation", lambda *_: [promotion.id])
+    said = stella.tick("approvals").skip_message or ""
+    assert "the time that it waited for has come" in said
+    assert stella.plane.promotions.get(promotion.id).attempt == 2
+    assert run_id_of("promotion", promotion.id, 2) in said
+
+
+def _run(stella: SmallInstallation, run_id: str) -> dg.DagsterRun:
+    run = stella.instance.get_run_by_id(run_id)
+    assert run is not None
+    return run
+
+
+def _die() -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,212 @@
+"""`stella up` for real: every process started, a promotion carried out and seen through the UI's own API, crashes survived, nothing left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from stella_pipelines.control_plane import ControlPlane, open_control_plane
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.core.settings import Settings
+from stella_pipelines.environments.estate import parse_estate
+from stella_pipelines.lab.lab import Lab
+from stella_pipelines.promotions.promotion import Promotion, PromotionState
+from stella_pipelines.supervisor import home as dagster_files
+from stella_pipelines.supervisor.errors import AddressInUse, AlreadyUp, ProcessDied
+from stella_pipelines.supervisor.supervisor import run
+from tests.support.installation import ALICE, fast_home
+
+UP_TIMEOUT_S = 240.0
+CARRY_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 20.0
+RUNS = "{ runsOrError { ... on Runs { results { jobName status runId tags { key value } } } } }"
+ASSETS = "{ assetNodes { assetKey { path } } }"
+
+
+def settings_in(home: Path) -> Settings:
+    return Settings(home=home, database_url=f"sqlite:///{home / 'stella.db'}")
+
+
+@contextmanager
+def up(settings: Settings) -> Iterator[str]:
+    """The installation in a thread of its own; yields the UI's address, and checks that it stops in time with nothing left."""
+    stop, ready, address, failure = threading.Event(), threading.Event(), [""], [None]
+
+    def on_ready(url: str) -> None:
+        address[0] = url
+        ready.set()
+
+    def serve() -> None:
+        try:
+            run(settings, "127.0.0.1", 0, on_ready, stop)
+        except BaseException as error:  # noqa: BLE001  # handed to the test's own thread, which raises it
+            failure[0] = error  # type: ignore[call-overload]  # the list starts with None
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        assert ready.wait(UP_TIMEOUT_S)
+        if failure[0] is not None:
+            raise failure[0]
+        yield address[0]
+    finally:
+        began = time.monotonic()
+        stop.set()
+        thread.join(STOP_TIMEOUT_S)
+        assert not thread.is_alive(), f"still stopping after {time.monotonic() - began:.0f} s"
+    assert left_of(settings.home) == {}
+
+
+def left_of(home: Path) -> dict[int, str]:
+    """Processes that belong to the installation: its home is in their environment."""
+    wanted = f"DAGSTER_HOME={home / 'dagster'}".encode()
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted in (folder / "environ").read_bytes():
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+def process(home: Path, pattern: str) -> int:
+    (found,) = [pid for pid, command in left_of(home).items() if re.search(pattern, command)]
+    return found
+
+
+def eventually(what: Callable[[], Any], timeout_s: float) -> Any:
+    """The first true answer of `what`."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        answer = what()
+        if answer:
+            return answer
+        time.sleep(0.1)
+    pytest.fail(f"did not happen within {timeout_s:.0f} s")
+
+
+def graphql(address: str, query: str) -> Any:
+    answer = httpx.post(f"{address}/graphql", json={"query": query}, timeout=60.0, trust_env=False).json()
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def assets(address: str) -> set[str]:
+    return {"/".join(node["assetKey"]["path"]) for node in graphql(address, ASSETS)["assetNodes"]}
+
+
+def release(plane: ControlPlane, lab: Lab, image: str, name: str, version: str) -> Digest:
+    made = plane.releases.create(ALICE, name=name, version=version, images={"web": lab.images[image]}, registries=plane.registry, finalize=True)
+    assert made.digest is not None
+    return made.digest
+
+
+def carried_out(plane: ControlPlane, digest: Digest) -> Promotion:
+    """Ask for dev and wait until the running installation has brought it there."""
+    asked = plane.promotions.request(ALICE, environment="dev", release_digest=digest, reason="test")
+    moving = (PromotionState.EVALUATING, PromotionState.APPROVED, PromotionState.DEPLOYING, PromotionState.WAITING)
+    eventually(lambda: plane.promotions.get(asked.id).state not in moving, CARRY_TIMEOUT_S)
+    return plane.promotions.get(asked.id)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc for what is left; run it on Linux")
+def test_an_installation_comes_up_works_survives_crashes_and_goes(tmp_path: Path) -> None:
+    with Lab("embedded", tmp_path / "lab") as lab, fast_home() as home, open_control_plane(settings_in(home)) as plane:
+        estate = parse_estate(lab.estate_path.read_text(), "estate.yaml")
+        with up(settings_in(home)) as address:
+            # Declared after the start: the code location is loaded again by itself.
+            plane.environments.apply(ALICE, estate, source_digest=estate.content_digest())
+            first = release(plane, lab, "v1", "shop", "1.0.0")
+            eventually(lambda: {"environments/dev", "evidence/prod", "releases/shop", "images/web"} <= assets(address), CARRY_TIMEOUT_S)
+
+            promotion = carried_out(plane, first)
+            assert promotion.state is PromotionState.DEPLOYED
+            _every_run_succeeded(address, promotion.id)
+
+            # Whatever dies comes back, and the next promotion goes through.
+            for name in (r"supervisor\.submitter", r"jobs\.runner", r"dagster\._daemon"):
+                _kill_and_wait(home, name)
+            second = carried_out(plane, release(plane, lab, "v2", "shop", "1.1.0"))
+            assert second.state is PromotionState.DEPLOYED
+            with pytest.raises(AlreadyUp):
+                run(settings_in(home), "127.0.0.1", 0, lambda _: None, threading.Event())
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(address, trust_env=False)
+        assert sorted(path.name for path in (home / "logs").iterdir()) == [
+            f"{name}.log" for name in ("code-server", "daemon", "runner", "submitter", "webserver")
+        ]
+
+
+def _every_run_succeeded(address: str, promotion_id: str) -> None:
+    """The UI's own API shows one run per job, forked by the runner, and both end well."""
+
+    def ended() -> dict[str, dict[str, Any]] | None:
+        results = graphql(address, RUNS)["runsOrError"]["results"]
+        runs = {found["jobName"]: found for found in results if {"key": "stella/promotion", "value": promotion_id} in found["tags"]}
+        return runs if len(runs) == 2 and all(found["status"] in ("SUCCESS", "FAILURE") for found in runs.values()) else None
+
+    runs = eventually(ended, CARRY_TIMEOUT_S)
+    assert {name: found["status"] for name, found in runs.items()} == {"promotion": "SUCCESS", "deployment": "SUCCESS"}
+    assert all("stella/runner_pid" in {tag["key"] for tag in found["tags"]} for found in runs.values())
+
+
+def _kill_and_wait(home: Path, pattern: str) -> None:
+    """Kill a process for good and wait for its successor."""
+    victim = process(home, pattern)
+    os.kill(victim, signal.SIGKILL)
+
+    def successor() -> bool:
+        return bool([pid for pid, command in left_of(home).items() if re.search(pattern, command) and pid != victim])
+
+    eventually(successor, 30.0)
+
+
+def test_a_process_that_cannot_start_is_reported_with_its_last_words() -> None:
+    with fast_home() as home:
+        home.mkdir()
+        (home / "dagster.yaml").write_text("no_such_setting: 1\n")
+        with pytest.raises(ProcessDied, match="no_such_setting"), up(settings_in(home)):
+            pytest.fail("it came up")
+        assert left_of(home) == {}
+
+
+def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:
+    with fast_home() as home, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(AddressInUse, match="--port"):
+            run(settings_in(home), "127.0.0.1", taken.getsockname()[1], lambda _: None, threading.Event())
+        assert not (home / "logs" / "runner.log").exists()
+
+
+def test_an_operators_own_instance_configuration_wins() -> None:
+    with fast_home() as home:
+        settings = settings_in(home)
+        home.mkdir()
+        assert dagster_files.instance_configuration(settings).parent != home
+        (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        with dagster_files.dagster_home(settings) as made:
+            assert (made.folder / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_sockets_have_a_place_whatever_the_length_of_the_home(tmp_path: Path) -> None:
+    for home in (tmp_path / "h", tmp_path / ("long" * 40)):
+        with dagster_files.dagster_home(settings_in(home)) as made:
+            assert len(os.fsencode(made.runner_socket)) <= dagster_files.SOCKET_PATH_BYTES_MAX
+            assert made.runner_socket.parent.stat().st_mode & 0o077 == 0
+        assert not made.runner_socket.parent.exists()

@@ -1,0 +1,96 @@
+"""`docs/evidence-format.md` and the JSON Schemas say what the code does: the page's example is a real packet, and real predicates fit."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import jsonschema
+import pytest
+
+import stella_pipelines.evidence
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.evidence.envelope import SIGNATURES_MAX
+from stella_pipelines.evidence.errors import PacketRefused
+from stella_pipelines.evidence.statement import PREDICATES, Kind, make_statement
+from stella_pipelines.evidence.verify import verify_packet
+from stella_pipelines.promotions.decision import DecisionRecord, GateRecord
+from tests.support.evidence import RELEASE, SEAL, signing_key
+
+PAGE = (Path(__file__).parents[2] / "docs" / "evidence-format.md").read_text()
+SCHEMAS = Path(stella_pipelines.evidence.__file__).parent / "predicates"
+GRAMMAR, STATEMENT, PACKET, PUBLIC_KEY = re.findall(r"^```\w*\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def schema(kind: str) -> dict[str, Any]:
+    return dict(json.loads((SCHEMAS / f"{kind}-v1.schema.json").read_text()))
+
+
+def predicate() -> dict[str, Any]:
+    return dict(json.loads(STATEMENT)["predicate"])
+
+
+def fits(kind: str, document: object) -> bool:
+    return jsonschema.Draft202012Validator(schema(kind)).is_valid(document)
+
+
+def test_the_example_is_a_packet_that_verifies() -> None:
+    packet = verify_packet(PACKET.encode(), [PUBLIC_KEY.encode()])
+    assert packet.statement.document() == json.loads(STATEMENT)
+    assert f"`{packet.packet_digest}`" in PAGE
+    assert f"`{packet.key_id}`" in PAGE
+    assert signing_key(7).key_id == packet.key_id
+
+
+def test_every_refusal_is_on_the_page() -> None:
+    assert [cls.code for cls in PacketRefused.__subclasses__() if f"`{cls.code}`" not in PAGE] == []
+    assert SIGNATURES_MAX == 8
+    assert "one to eight signatures" in PAGE
+
+
+def test_there_is_one_schema_per_kind_named_by_its_type() -> None:
+    assert {path.name for path in SCHEMAS.iterdir()} == {f"{kind}-v1.schema.json" for kind in get_args(Kind)}
+    for kind in get_args(Kind):
+        jsonschema.Draft202012Validator.check_schema(schema(kind))
+        assert schema(kind)["$id"] == f"{PREDICATES[kind]}.schema.json"
+        assert f"predicates/{kind}-v1.schema.json" in PAGE
+
+
+def test_the_example_fits_its_schema_and_only_that_one() -> None:
+    assert fits("decision", predicate())
+    assert not fits("deployment", predicate())
+
+
+@pytest.mark.parametrize("member", ["stella", "seal", "inputs", "decision", "times"])
+def test_a_decision_without_a_named_member_does_not_fit(member: str) -> None:
+    document = predicate()
+    del document[member]
+    assert not fits("decision", document)
+
+
+@pytest.mark.parametrize("member", ["name", "kind", "inputs", "verdict", "reasons", "would_change"])
+def test_a_gate_without_a_named_member_does_not_fit(member: str) -> None:
+    document = predicate()
+    del document["decision"]["gates"][0][member]
+    assert not fits("decision", document)
+
+
+def test_a_record_of_the_code_fits_the_schema() -> None:
+    """Every member that the promotions room writes today is one that the schema names or allows."""
+    gate = GateRecord(name="approval", kind="approval", inputs=Digest.of(b"i"), verdict="allow", reasons=("2 of 2",), would_change=(), wait_until=None)
+    record = DecisionRecord.model_validate(
+        {**predicate()["decision"], "outcome": "allow", "approvers": ["bob"], "gates": [gate.document()]},
+    )
+    document = {"decision": record.document(), "inputs": predicate()["inputs"], "times": predicate()["times"]}
+    assert fits("decision", make_statement("decision", [RELEASE], document, SEAL).document()["predicate"])
+
+
+@pytest.mark.parametrize("kind", ["deployment", "rollback"])
+def test_a_deployments_named_members_are_required(kind: str) -> None:
+    document = {name: predicate()[name] for name in ("stella", "seal", "inputs")}
+    document |= {"deployment": {}, "release": {"label": "shop-1.0.0", "digest": RELEASE.digest}, "targets": [{"target": "prod-1"}]}
+    assert fits(kind, document)
+    for name in document:
+        assert not fits(kind, {key: value for key, value in document.items() if key != name})

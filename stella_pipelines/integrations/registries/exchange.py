@@ -133,7 +133,8 @@ class Exchange:
 
     def _authorized(self, ask: Ask) -> httpx.Response:
         response = self._followed(ask, self._authorization.header(ask.scope))
-        if response.status_code != 401:
+        # Only the registry itself may ask who we are: a host that it redirected to would get our credentials for its own token service.
+        if response.status_code != 401 or origin(response.request.url) != origin(self._base):
             return response
         challenges = response.headers.get_list("www-authenticate")
         response.close()

@@ -5,8 +5,9 @@ Only one sensor calls each of these functions, and Dagster runs one tick of a se
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import dagster as dg
@@ -15,7 +16,9 @@ from assets.events import environment_event, ledger_rows, packet_event, release_
 from assets.keys import DATA_VERSION_TAG, RELEASES, check_partition_key, evidence_key
 from assets.lineage import of_environment
 from stella_pipelines.control_plane import ControlPlane
-from stella_pipelines.deployments.model import DeploymentState
+from stella_pipelines.core.limits import CLOCK_BACK_MAX_S
+from stella_pipelines.deployments.errors import DeploymentMissing
+from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.evidence.statement import Statement
 from stella_pipelines.releases.errors import ReleaseMissing
@@ -24,7 +27,7 @@ from stella_pipelines.releases.model import ReleaseRecord
 SETTLED_AFTER: Final = timedelta(seconds=20)
 """A packet younger than this is left to the run that sealed it."""
 PACKETS_MAX: Final = 50
-"""Packets of one environment that one tick looks at."""
+"""Packets of one environment that one tick looks at; the next tick goes on behind them."""
 
 
 def publish_release(instance: dg.DagsterInstance, record: ReleaseRecord) -> int:
@@ -55,14 +58,17 @@ def publish_packets(plane: ControlPlane, instance: dg.DagsterInstance, read: Cal
     return seen
 
 
+def is_settled(sealed_at: datetime, now: datetime) -> bool:
+    """Whether the run that sealed a packet has had its time to report it. A time far in the future comes from a clock that was ahead. Pure."""
+    return not now - SETTLED_AFTER < sealed_at <= now + timedelta(seconds=CLOCK_BACK_MAX_S)
+
+
 def _settled_since(plane: ControlPlane, environment: str, sequence: int) -> list[SealedPacket]:
+    """The next packets, up to the first young one: what is passed over once is never looked at again."""
     with plane.store.reading() as tx:
-        newest = plane.evidence.list(tx, environment=environment, limit=1)
-        if not newest or newest[0].sequence <= sequence:
-            return []
-        packets = plane.evidence.list(tx, environment=environment, limit=PACKETS_MAX)
-    settled = plane.clock.now() - SETTLED_AFTER
-    return [packet for packet in reversed(packets) if packet.sequence > sequence and packet.sealed_at <= settled]
+        packets = plane.evidence.after(tx, environment, sequence, PACKETS_MAX)
+    now = plane.clock.now()
+    return list(itertools.takewhile(lambda packet: is_settled(packet.sealed_at, now), packets))
 
 
 def _publish_packet(plane: ControlPlane, instance: dg.DagsterInstance, packet: SealedPacket, statement: Statement) -> None:
@@ -72,12 +78,24 @@ def _publish_packet(plane: ControlPlane, instance: dg.DagsterInstance, packet: S
     with plane.store.reading() as tx:
         upstream = of_environment(plane, tx, packet.environment, record)
     add_partition(instance, record.partition_key)
-    deployment = next((found for found in plane.deployments.list(packet.environment) if found.packet_id == packet.id), None)
+    deployment = _deployment_of(plane, packet, statement)
     if deployment is not None and deployment.state is DeploymentState.SUCCEEDED:
         rows = ledger_rows(plane.deployments.ledger(deployment.id))
         instance.report_runless_asset_event(environment_event(packet.environment, record, packet, rows, upstream))
     # Last, because it is what marks the packet as reported.
     instance.report_runless_asset_event(packet_event(packet, record.partition_key, upstream))
+
+
+def _deployment_of(plane: ControlPlane, packet: SealedPacket, statement: Statement) -> DeploymentRecord | None:
+    """The deployment whose end the packet tells, however many came after it; None for a decision."""
+    told = statement.predicate.get("deployment")
+    if packet.kind == "decision" or not isinstance(told, dict):
+        return None
+    try:
+        found = plane.deployments.get(str(told.get("id")))
+    except DeploymentMissing:
+        return None
+    return found if found.packet_id == packet.id else None
 
 
 def _release_of(plane: ControlPlane, statement: Statement) -> ReleaseRecord | None:

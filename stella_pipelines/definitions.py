@@ -16,6 +16,7 @@ from assets.checks import environment_check
 from assets.specs import asset_specs
 from sensors.approvals import approvals_sensor
 from sensors.deployments import deployments_sensor
+from sensors.observations import observations_sensor
 from sensors.promotions import promotions_sensor
 from sensors.releases import releases_sensor
 from stella_pipelines.control_plane import open_control_plane
@@ -30,7 +31,7 @@ def definitions(catalogue: Catalogue) -> dg.Definitions:
         assets=asset_specs(catalogue),
         asset_checks=[environment_check(environment.name) for environment in catalogue.estate.environments],
         jobs=all_jobs(),
-        sensors=[promotions_sensor, approvals_sensor, deployments_sensor, releases_sensor],
+        sensors=[promotions_sensor, approvals_sensor, deployments_sensor, observations_sensor, releases_sensor],
         resources=all_resources(),
         metadata={"stella": dg.MetadataValue.text(catalogue.says())},
     )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
+import typer.main
 
-from stella_pipelines.cli import demo, deployments, estate, evidence, promotions, releases, status, up
+from stella_pipelines.cli import demo, deployments, estate, evidence, promotions, release_lifecycle, releases, status, up
 from stella_pipelines.cli.exits import MEANINGS, Exit
+from stella_pipelines.cli.flags import without_flag_types
 from stella_pipelines.cli.session import ActorOption, JsonOption, Session
 from stella_pipelines.core.errors import StellaError
 
-_EPILOG = "Exit codes:  " + "  ·  ".join(f"{int(code)} {meaning}" for code, meaning in MEANINGS.items())
+# Paragraphs, since the parser joins single lines.
+_EPILOG = "\n\n".join(["[bold]Exit codes[/]", *(f"{int(code):>2}  {meaning}" for code, meaning in MEANINGS.items())])
 
 app = typer.Typer(name="stella", no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
+release_lifecycle.register(releases.app)
 app.add_typer(releases.app, name="release")
 app.add_typer(evidence.app, name="evidence")
 estate.register(app)
@@ -40,7 +45,7 @@ def run(arguments: list[str], session: Session | None = None) -> Exit:
     """Run one command line and return its exit code. The demo runs the same commands through this door as a person does."""
     session = session or Session()
     try:
-        code = app(arguments, obj=session, standalone_mode=False, prog_name="stella")
+        code = without_flag_types(typer.main.get_command(app))(arguments, obj=session, standalone_mode=False, prog_name="stella")
     except StellaError as error:
         return session.output.error(error)
     except typer.Exit as done:
@@ -66,4 +71,11 @@ def _show_usage_error(error: Exception) -> bool:
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has read enough, as `head` does. What is still buffered goes nowhere, so that Python's own flush at exit does not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.DONE
+    sys.exit(code)

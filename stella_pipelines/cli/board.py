@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from rich.markup import escape
 
-from stella_pipelines.cli.output import Output, styled, when
+from stella_pipelines.cli.output import Output, ago, styled
 from stella_pipelines.control_plane import ControlPlane
+from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.values import Value
 from stella_pipelines.promotions.promotion import Promotion
 
@@ -16,9 +19,9 @@ class BoardRow(Value):
     environment: str
     release: str | None
     release_digest: str | None
-    deployed_at: str | None
+    deployed_at: Instant | None
     healthy: bool | None
-    observed_at: str | None
+    observed_at: Instant | None
     promotion: Promotion | None
 
 
@@ -33,21 +36,26 @@ def board(plane: ControlPlane) -> list[BoardRow]:
                 environment=environment.name,
                 release=plane.releases.by_digest(proven.release_digest).label if proven else None,
                 release_digest=proven.release_digest if proven else None,
-                deployed_at=when(proven.deployed_at) if proven else None,
+                deployed_at=proven.deployed_at if proven else None,
                 healthy=proven.healthy if proven else None,
-                observed_at=when(proven.observed_at) if proven else None,
+                observed_at=proven.observed_at if proven else None,
                 promotion=plane.promotions.live(environment.name),
             )
         )
     return rows
 
 
-def show_board(output: Output, rows: list[BoardRow]) -> None:
-    """The board as a table."""
+def show_board(output: Output, rows: list[BoardRow], now: datetime) -> None:
+    """The board as a table. Health is only as good as the last look, so the look's age stands beside it."""
     cells = []
     for row in rows:
-        health = "–" if row.healthy is None else styled("healthy" if row.healthy else "unhealthy")
         live = f"{escape(row.promotion.release_label)} {styled(row.promotion.state.value)}" if row.promotion else "–"
         identity = row.release_digest.removeprefix("sha256:")[:12] if row.release_digest else "–"
-        cells.append((f"[bold]{escape(row.environment)}[/]", escape(row.release or "nothing yet"), identity, health, row.observed_at or "–", live))
-    output.table("", ("ENVIRONMENT", "RUNS", "IDENTITY", "HEALTH", "OBSERVED", "PROMOTION"), cells)
+        cells.append((f"[bold]{escape(row.environment)}[/]", escape(row.release or "nothing yet"), identity, _health(row, now), live))
+    output.table("", ("ENVIRONMENT", "RUNS", "IDENTITY", "HEALTH", "PROMOTION"), cells)
+
+
+def _health(row: BoardRow, now: datetime) -> str:
+    if row.healthy is None or row.observed_at is None:
+        return "–"
+    return f"{styled('healthy' if row.healthy else 'unhealthy')} {ago(row.observed_at, now)}"

@@ -1,4 +1,4 @@
-"""`stella plan` and `stella rollback`: what would change on each target, and the way back."""
+"""`stella plan`, `stella retry` and `stella rollback`: what would change on each target, what failed once more, and the way back."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress
 
 from stella_pipelines.cli.exits import Exit
+from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import Output, styled
 from stella_pipelines.cli.promotions import ReasonOption
 from stella_pipelines.cli.releases import ReleaseArgument, identity_of
 from stella_pipelines.cli.session import ActorOption, JsonOption, session_of
+from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.digest import Digest
+from stella_pipelines.deployments import choosing, records
+from stella_pipelines.deployments.errors import NothingToRetry
+from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState
 from stella_pipelines.deployments.plan import ComponentChange, Plan
 
-EnvironmentArgument = Annotated[str, typer.Argument(metavar="ENVIRONMENT")]
+EnvironmentArgument = Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="The environment, such as prod.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the deployment commands to the root."""
     app.command()(plan)
+    app.command()(retry)
     app.command()(rollback)
 
 
@@ -36,29 +41,102 @@ def plan(
     del as_json
     session = session_of(context)
     with session.control_plane() as plane:
-        found = asyncio.run(plane.deployments.plan(to, identity_of(plane.releases.find(release))))
+        require_environment(plane, to)
+        digest = identity_of(plane.releases.find(release))
+        with session.output.working(f"asking the targets of {to} what they run"):
+            found = asyncio.run(plane.deployments.plan(to, digest))
     session.output.document({"plan_digest": found.content_digest(), "plan": found.document()})
     _show_plan(session.output, found)
+
+
+def retry(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="ENVIRONMENT|DEPLOYMENT", help="The environment (its newest deployment), or a deployment's id (dep_…).")],
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+    actor: ActorOption = None,
+) -> None:
+    """Deploy again to the targets on which the newest deployment did not succeed, and to no other.
+
+    They get what was approved for that deployment, also when the estate was edited since. Goes on with a retry that was interrupted. Works with
+    nothing else running; sealed as evidence. Not during a freeze; and a deployment that was rolled back as a whole wants a new promotion.
+    """
+    del as_json, actor
+    session = session_of(context)
+    with session.control_plane() as plane:
+        deployment_id = _newest_deployment(plane, what)
+        with session.output.working(f"retrying {deployment_id}"):
+            record = asyncio.run(plane.deployments.retry_failed(session.actor(), deployment_id, reason))
+        rows = plane.deployments.ledger(record.id)
+        runs = _running(plane, record.environment)
+    session.output.document({**record.document(), "runs": runs})
+    session.output.table(f"Retry of {deployment_id}", ("TARGET", "STATE"), [(f"[bold]{escape(row.target)}[/]", styled(row.state)) for row in rows])
+    session.output.say(_outcome(record, runs))
+    raise typer.Exit(Exit.DONE if record.state is DeploymentState.SUCCEEDED else Exit.FAILED)
+
+
+def _newest_deployment(plane: ControlPlane, what: str) -> str:
+    """The deployment with this id, or the environment's newest one (a retry that was interrupted counts as what it retries)."""
+    if what.startswith("dep_"):
+        return what
+    require_environment(plane, what)
+    newest = next(iter(plane.deployments.list(what, 1)), None)
+    if newest is None:
+        raise NothingToRetry(f"Nothing was ever deployed into {what}.", next_step=f"Promote a release: stella promote RELEASE --to {what}.")
+    return newest.retry_of if newest.retry_of and not newest.ended else newest.id
 
 
 def rollback(
     context: typer.Context,
     environment: EnvironmentArgument,
-    to: Annotated[str | None, typer.Option("--to", metavar="RELEASE", help="An earlier proven release (default: the one before).")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="RELEASE", help="An earlier proven release (default: the one before the one that runs now).")
+    ] = None,
     reason: ReasonOption = "",
     as_json: JsonOption = False,
     actor: ActorOption = None,
 ) -> None:
-    """Bring an environment back to an earlier proven release, now. Works with nothing else running; sealed as evidence."""
+    """Bring an environment back to an earlier proven release, now. Works with nothing else running; sealed as evidence.
+
+    Without [bold]--to[/] it goes to the release that was proven there before the one that runs now came, so a second rollback goes one further
+    back. To go forward again, name the release. A deployment that has not ended is taken back first.
+    """
     del as_json, actor
     session = session_of(context)
-    with session.control_plane() as plane, Progress(console=session.output.console, transient=True, disable=session.output.as_json) as progress:
-        progress.add_task(f"rolling {environment} back", total=None)
+    with session.control_plane() as plane:
+        require_environment(plane, environment)
         digest = identity_of(plane.releases.find(to)) if to else None
-        record = asyncio.run(plane.deployments.rollback(session.actor(), environment, digest, reason))
-    session.output.document(record.document())
-    session.output.say(f"{escape(environment)}: {styled(record.state)}, evidence {record.packet_id or 'none'}")
-    raise typer.Exit(Exit.DONE if record.state in ("succeeded", "rolled_back") else Exit.FAILED)
+        session.output.say(_intention(plane, environment, digest))
+        with session.output.working(f"rolling {environment} back"):
+            record = asyncio.run(plane.deployments.rollback(session.actor(), environment, digest, reason))
+        runs = _running(plane, environment)
+    session.output.document({**record.document(), "runs": runs})
+    session.output.say(_outcome(record, runs))
+    raise typer.Exit(Exit.DONE if record.state in (DeploymentState.SUCCEEDED, DeploymentState.ROLLED_BACK) else Exit.FAILED)
+
+
+def _intention(plane: ControlPlane, environment: str, to: Digest | None) -> str:
+    """What is about to happen. Only said: the use case looks again, under its lease."""
+    with plane.store.reading() as tx:
+        unfinished = records.unfinished(tx, environment)
+        if unfinished is not None and to is None:
+            return f"Taking back deployment {unfinished.id} into [bold]{escape(environment)}[/], which has not ended."
+        wanted = choosing.way_back(tx, environment, to).release_digest
+    label, runs = plane.releases.by_digest(wanted).label, _running(plane, environment)
+    return f"[bold]{escape(environment)}[/]: {escape(runs or 'nothing proven')} → [bold]{escape(label)}[/]"
+
+
+def _outcome(record: DeploymentRecord, runs: str | None) -> str:
+    line = f"{escape(record.environment)}: {styled(record.state)}, evidence {record.packet_id or 'none'}. "
+    if record.state not in (DeploymentState.SUCCEEDED, DeploymentState.ROLLED_BACK):
+        return f"{line}What runs is not proven: see [bold]stella status {escape(record.environment)}[/]."
+    return f"{line}Runs now: [bold]{escape(runs or 'nothing')}[/]."
+
+
+def _running(plane: ControlPlane, environment: str) -> str | None:
+    """The release that was proven there last."""
+    proven = plane.deployments.newest_proven(environment)
+    return plane.releases.by_digest(proven.release_digest).label if proven else None
 
 
 def _show_plan(output: Output, plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,14 @@ from stella_pipelines.environments.diff import Change
 from stella_pipelines.environments.estate import parse_estate
 from stella_pipelines.environments.model import Estate
 
+ForgetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--forget-target",
+        metavar="TARGET",
+        help="Let this target leave although it still runs what was deployed to it. Nothing is stopped there, and nobody looks at it any more. Repeatable.",
+    ),
+]
 FileOption = Annotated[Path, typer.Option("--file", "-f", help="The estate file.", metavar="ESTATE.YAML")]
 _SIGNS = {"add": "[green]+[/]", "remove": "[red]−[/]", "change": "[yellow]~[/]"}
 
@@ -47,13 +56,22 @@ def diff(context: typer.Context, file: FileOption = Path("estate.yaml"), as_json
     raise typer.Exit(Exit.WAITING if changes else Exit.DONE)
 
 
-def apply(context: typer.Context, file: FileOption = Path("estate.yaml"), as_json: JsonOption = False, actor: ActorOption = None) -> None:
-    """Make the estate file the estate. Applying the same file again changes nothing."""
+def apply(
+    context: typer.Context,
+    file: FileOption = Path("estate.yaml"),
+    forget_target: ForgetOption = None,
+    as_json: JsonOption = False,
+    actor: ActorOption = None,
+) -> None:
+    """Make the estate file the estate. Applying the same file again changes nothing.
+
+    An environment or target that is in use, or that still runs what was deployed to it, cannot leave.
+    """
     del as_json, actor
     session = session_of(context)
     estate, source_digest = read_estate(file)
     with session.control_plane() as plane:
-        revision, changes = plane.environments.apply(session.actor(), estate, source_digest=source_digest)
+        revision, changes = plane.environments.apply(session.actor(), estate, source_digest=source_digest, forget=forget_target or ())
     _show(session.output, changes, revision)
     session.output.say(
         f"[bold]Estate revision {revision}[/]: {len(changes)} change(s) applied." if changes else f"Estate revision {revision}: nothing to change."
@@ -76,3 +94,10 @@ def _show(output: Output, changes: tuple[Change, ...], revision: int | None = No
     output.document({"revision": revision, "changes": [change.document() for change in changes]})
     for change in changes:
         output.say(f"{_SIGNS[change.kind]} {escape(change.noun)} [bold]{escape(change.name)}[/]")
+        for field in change.fields:
+            output.say(f"    {escape(field.path)}: [red]{escape(_written(field.before))}[/] → [green]{escape(_written(field.after))}[/]")
+
+
+def _written(value: object) -> str:
+    """A value as it stands in a file, or a word for its absence."""
+    return "absent" if value is None else json.dumps(value, ensure_ascii=False)

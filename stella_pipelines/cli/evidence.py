@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, get_args
 
 import typer
 from rich.markup import escape
 
 from stella_pipelines.cli.exits import Exit
+from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import styled, when
 from stella_pipelines.cli.session import JsonOption, session_of
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import PACKET_BYTES_MAX
+from stella_pipelines.environments.problems import suggestion
+from stella_pipelines.evidence.statement import Kind
+from stella_pipelines.evidence.stored import read_verified
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.promotions.replay import replay as replay_packet
 from stella_pipelines.store import blobs
 
 app = typer.Typer(help="Evidence: sealed packets of every decision, deployment and rollback.", no_args_is_help=True)
+KINDS: Final = get_args(Kind)
 PacketArgument = Annotated[str, typer.Argument(metavar="PACKET", help="The packet's id (evd_…).")]
+
+
+class PacketFileUnwritable(StellaError):
+    """A packet cannot be written to the file that was named."""
+
+    code = "EVID_FILE_UNWRITABLE"
+
+
+class EvidenceKindUnknown(StellaError):
+    """There is no such kind of evidence."""
+
+    code = "VAL_EVIDENCE_KIND"
 
 
 class PacketFileUnreadable(StellaError):
@@ -59,32 +76,36 @@ def show(
     session = session_of(context)
     with session.control_plane() as plane:
         with plane.store.reading() as transaction:
-            sealed = plane.evidence.get(transaction, packet)
-        verified = verify_packet(sealed.envelope, [plane.evidence.public_pem])
+            sealed, verified = read_verified(plane.evidence, transaction, packet)
         public_key_path = plane.settings.public_key_path
     if raw is not None:
-        raw.write_bytes(sealed.envelope)
+        _write(raw, sealed.envelope)
     session.output.document({"id": sealed.id, "digest": sealed.digest, "statement": verified.statement.document()})
+    if raw is not None:
+        session.output.say(f"Written to {escape(str(raw))}. Verify: stella evidence verify {escape(str(raw))} --key {escape(str(public_key_path))}")
+        return
     session.output.say(f"[bold]{sealed.id}[/]  {sealed.kind} no. {sealed.sequence} of {escape(sealed.environment)}, sealed {when(sealed.sealed_at)}")
     session.output.say(f"  {sealed.digest}  key {sealed.key_id}")
     session.output.say(escape(json.dumps(verified.statement.document()["predicate"], indent=2, ensure_ascii=False)))
-    if raw is not None:
-        session.output.say(f"Written to {escape(str(raw))}. Verify: stella evidence verify {escape(str(raw))} --key {escape(str(public_key_path))}")
 
 
 @app.command("list")
 def list_packets(
     context: typer.Context,
-    environment: Annotated[str | None, typer.Option("--environment", "-e")] = None,
-    kind: Annotated[str | None, typer.Option(help="decision, deployment or rollback.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    environment: Annotated[str | None, typer.Option("--environment", "-e", metavar="ENVIRONMENT", help="Only packets about this environment.")] = None,
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help="Only packets of this kind: decision, deployment or rollback.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="COUNT", help="At most so many.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List sealed packets, newest first."""
     del as_json
     session = session_of(context)
+    if kind is not None and kind not in KINDS:
+        raise EvidenceKindUnknown(f"{kind[:80]!r} is no kind of evidence.{suggestion(kind, KINDS)}", next_step="Give one of these, or leave --kind out.")
     with session.control_plane() as plane, plane.store.reading() as transaction:
         packets = plane.evidence.list(transaction, environment=environment, kind=kind, limit=limit)
+        if environment is not None and not packets:
+            require_environment(plane, environment)  # one that left the estate keeps its evidence, and is found above
     session.output.document(
         [{"id": p.id, "kind": p.kind, "environment": p.environment, "sequence": p.sequence, "digest": p.digest, "sealed_at": p.sealed_at} for p in packets]
     )
@@ -94,11 +115,11 @@ def list_packets(
 
 @app.command()
 def replay(context: typer.Context, packet: PacketArgument, as_json: JsonOption = False) -> None:
-    """Judge a decision's stored inputs again, and compare the two records byte by byte."""
+    """Verify a stored decision, judge its inputs again, and compare the two records byte by byte."""
     del as_json
     session = session_of(context)
     with session.control_plane() as plane, plane.store.reading() as transaction:
-        sealed = plane.evidence.get(transaction, packet)
+        sealed, _ = read_verified(plane.evidence, transaction, packet)
         report = replay_packet(sealed, lambda digest: blobs.get(transaction, digest))
     session.output.document(report.document())
     if report.byte_equal:
@@ -108,6 +129,13 @@ def replay(context: typer.Context, packet: PacketArgument, as_json: JsonOption =
     for difference in report.differences:
         session.output.say(f"  {escape(difference)}")
     raise typer.Exit(Exit.FAILED)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise PacketFileUnwritable(f"{path} cannot be written: {error.strerror or error}.", next_step="Name a file in a folder that you can write.") from error
 
 
 def _read(path: Path) -> bytes:

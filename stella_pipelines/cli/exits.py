@@ -14,6 +14,7 @@ class Exit(IntEnum):
     WAITING = 3
     REJECTED = 4
     FAILED = 5
+    NOT_YET = 6
     TRY_AGAIN = 75
 
 
@@ -21,8 +22,9 @@ MEANINGS: dict[Exit, str] = {
     Exit.DONE: "done; a promotion is deployed",
     Exit.REFUSED: "refused with an error code; nothing was changed unless the message says so",
     Exit.USAGE: "the command line itself is wrong",
-    Exit.WAITING: "a promotion waits, and `stella status` says for what",
+    Exit.WAITING: "a promotion waits, and `stella status` says for what; for `stella diff`: there is a difference",
     Exit.REJECTED: "a gate, a person or a deadline ended the promotion before anything was deployed",
     Exit.FAILED: "a deployment failed, and was rolled back where the environment says so",
+    Exit.NOT_YET: "--timeout is over, and the promotion goes on without being followed",
     Exit.TRY_AGAIN: "a passing fault (database busy, target or registry not reachable): the same command may work later",
 }

@@ -13,6 +13,7 @@ from stella_pipelines.cli.exits import Exit
 from stella_pipelines.cli.explaining import say_why
 from stella_pipelines.cli.output import Output, styled
 from stella_pipelines.control_plane import ControlPlane
+from stella_pipelines.core.values import Value
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
 
 POLL_S: Final = 0.25
@@ -39,22 +40,37 @@ _DOING: Final = {
 }
 
 
-def follow(plane: ControlPlane, output: Output, promotion_id: str, timeout_s: float, past_revision: int | None = None) -> Promotion:
+class Followed(Value):
+    """Where a promotion was when following it ended, and whether that was only because the time was over."""
+
+    promotion: Promotion
+    timed_out: bool
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code that says so."""
+        return Exit.NOT_YET if self.timed_out else EXITS[self.promotion.state]
+
+
+def follow(plane: ControlPlane, output: Output, promotion_id: str, timeout_s: float, past_revision: int | None = None) -> Followed:
     """Follow until the promotion rests. `past_revision` skips the rest that it was in when an approval was given."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=output.console, transient=True, disable=output.as_json or not output.console.is_terminal) as progress:
         task = progress.add_task("", total=None)
-        promotion = _watch(plane, promotion_id, timeout_s, past_revision, lambda seen: _show_progress(plane, progress, task, seen))
-    say_outcome(plane, output, promotion)
-    return promotion
+        followed = _watch(plane, promotion_id, timeout_s, past_revision, lambda seen: _show_progress(plane, progress, task, seen))
+    say_outcome(plane, output, followed.promotion)
+    if followed.timed_out:
+        output.hint(f"Not followed any longer than {timeout_s:g} s; it goes on. See it with: stella status {promotion_id}")
+    return followed
 
 
-def _watch(plane: ControlPlane, promotion_id: str, timeout_s: float, past_revision: int | None, show: Callable[[Promotion], None]) -> Promotion:
+def _watch(plane: ControlPlane, promotion_id: str, timeout_s: float, past_revision: int | None, show: Callable[[Promotion], None]) -> Followed:
     deadline = time.monotonic() + timeout_s
     while True:
         promotion = plane.promotions.get(promotion_id)
-        if _rests(plane, promotion, past_revision) or time.monotonic() > deadline:
-            return promotion
+        rests = _rests(plane, promotion, past_revision)
+        if rests or time.monotonic() > deadline:
+            return Followed(promotion=promotion, timed_out=not rests)
         show(promotion)
         time.sleep(POLL_S)
 

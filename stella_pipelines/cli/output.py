@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from stella_pipelines.cli.exits import Exit
@@ -29,6 +31,8 @@ STATE_STYLES = {
     "deny": "red",
     "rejected": "red",
     "failed": "red",
+    "deprecated": "yellow",
+    "archived": "dim",
     "unhealthy": "red",
     "rolled_back": "magenta",
     "cancelled": "dim",
@@ -48,6 +52,32 @@ class Output:
         """Print the JSON answer (only with `--json`)."""
         if self.as_json:
             sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def line(self, value: object) -> None:
+        """Print one JSON answer of a sequence on a line of its own (only with `--json`), at once, for whoever reads as it comes."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+            sys.stdout.flush()
+
+    def clear(self) -> None:
+        """An empty screen for the next look; a pipe and `--json` keep every look."""
+        if not self.as_json:
+            self.console.clear()
+
+    def hint(self, text: str) -> None:
+        """A line beside the answer, for people: never on stdout, so that it is no part of what a script reads."""
+        self.errors.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
+
+    @contextmanager
+    def working(self, description: str) -> Iterator[Callable[[str], None]]:
+        """A spinner and the elapsed time while something takes long; nothing where nobody watches (a pipe, a log, `--json`).
+
+        The block gets a function that changes the words.
+        """
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True, disable=self.as_json or not self.console.is_terminal) as progress:
+            task = progress.add_task(escape(description), total=None)
+            yield lambda text: progress.update(task, description=escape(text))
 
     def say(self, text: str) -> None:
         """A line for people; markup allowed, so escape what users or machines wrote."""
@@ -85,3 +115,12 @@ def styled(state: str) -> str:
 def when(moment: datetime | None) -> str:
     """A time for people: to the second, always with the zone."""
     return moment.strftime("%Y-%m-%d %H:%M:%SZ") if moment else "–"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago something was seen, in the largest unit that fits. A clock that is a little behind sees nothing in the future."""
+    seconds = max(0, int((now - moment).total_seconds()))
+    for unit, length_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length_s:
+            return f"{seconds // length_s} {unit} ago"
+    return f"{seconds} s ago"

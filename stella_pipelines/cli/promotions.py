@@ -8,16 +8,21 @@ import typer
 from rich.markup import escape
 
 from stella_pipelines.cli.exits import Exit
-from stella_pipelines.cli.following import EXITS, follow
+from stella_pipelines.cli.following import follow
+from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import Output, styled
 from stella_pipelines.cli.releases import ReleaseArgument, identity_of
+from stella_pipelines.cli.running import hint_when_down
 from stella_pipelines.cli.session import ActorOption, JsonOption, session_of
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.digest import Digest
-from stella_pipelines.promotions.promotion import Promotion
+from stella_pipelines.promotions.errors import IllegalCommand, PromotionMissing
+from stella_pipelines.promotions.promotion import Promotion, PromotionState
+from stella_pipelines.promotions.transitions import LIVE
+from stella_pipelines.releases.model import ReleaseState
 
 PromotionArgument = Annotated[str, typer.Argument(metavar="PROMOTION", help="The promotion's id (prm_…), or the environment it is for.")]
-ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the evidence.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the evidence.")]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it until it ends or waits for a person.")]
 TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Stop following after so long (the promotion itself goes on).")]
 
@@ -44,9 +49,13 @@ def promote(
     del as_json, actor
     session = session_of(context)
     with session.control_plane() as plane:
-        digest = identity_of(plane.releases.find(release))
+        require_environment(plane, to)
+        record = plane.releases.find(release)
+        digest = identity_of(record)
         promotion = plane.promotions.request(session.actor(), environment=to, release_digest=digest, reason=reason)
         session.output.say(f"Requested [bold]{promotion.id}[/]: {escape(promotion.release_label)} → {escape(promotion.environment)}")
+        if record.state is ReleaseState.DEPRECATED:
+            session.output.hint(f"{record.label} is deprecated.")
         _finish(plane, session.output, promotion, wait, timeout_s)
 
 
@@ -92,12 +101,18 @@ def reject(
 
 
 def cancel(context: typer.Context, promotion: PromotionArgument, reason: ReasonOption = "", as_json: JsonOption = False, actor: ActorOption = None) -> None:
-    """Cancel a promotion that is not deploying yet."""
+    """Cancel a promotion that is not deploying yet. Anybody who can use this installation may; who did it is kept in the audit trail.
+
+    What is deploying is taken back with [bold]stella rollback[/].
+    """
     del as_json, actor
     session = session_of(context)
     with session.control_plane() as plane:
         found = find_promotion(plane, promotion)
-        cancelled = plane.promotions.cancel(session.actor(), found.id, reason)
+        try:
+            cancelled = plane.promotions.cancel(session.actor(), found.id, reason)
+        except IllegalCommand as error:
+            raise _too_late(plane.promotions.get(found.id)) from error
     session.output.document(cancelled.document())
     session.output.say(f"{found.id} is {styled(cancelled.state.value)}. Nothing was deployed by it.")
 
@@ -107,10 +122,26 @@ def find_promotion(plane: ControlPlane, text: str) -> Promotion:
     if text.startswith("prm_"):
         return plane.promotions.get(text)
     live = plane.promotions.live(text)
-    return live if live is not None else plane.promotions.get(text)
+    if live is None:
+        require_environment(plane, text)
+        raise PromotionMissing(f"Nothing is on its way into {text}.", next_step=f"See its newest promotion with 'stella status {text}'.")
+    return live
+
+
+def _too_late(promotion: Promotion) -> IllegalCommand:
+    """The refusal of a cancellation, with what is possible instead."""
+    advice = f"Let it end, or take it back with 'stella rollback {promotion.environment}'."
+    if promotion.state is not PromotionState.DEPLOYING:
+        advice = f"It has ended. See it with 'stella status {promotion.id}'."
+    return IllegalCommand(f"Promotion {promotion.id} is {promotion.state}, and only what is not deploying yet can be cancelled.", next_step=advice)
 
 
 def _finish(plane: ControlPlane, output: Output, promotion: Promotion, wait: bool, timeout_s: float, past_revision: int | None = None) -> None:
-    ended = follow(plane, output, promotion.id, timeout_s, past_revision) if wait else plane.promotions.get(promotion.id)
-    output.document(ended.document())
-    raise typer.Exit(EXITS[ended.state] if wait else Exit.DONE)
+    if promotion.state in LIVE:
+        hint_when_down(output, plane.settings)
+    if not wait:
+        output.document(plane.promotions.get(promotion.id).document())
+        raise typer.Exit(Exit.DONE)
+    followed = follow(plane, output, promotion.id, timeout_s, past_revision)
+    output.document(followed.promotion.document())
+    raise typer.Exit(followed.exit)

@@ -1,7 +1,8 @@
-"""`stella release …`: create from digests or tags, finalize, show, list, push, and give security reports."""
+"""`stella release …`: create from digests or tags, show, list, push, and give security reports. Its life is in `release_lifecycle.py`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import REPORT_BYTES_MAX
 from stella_pipelines.core.references import ImageReference
+from stella_pipelines.integrations.registries.port import RegistryPort
 from stella_pipelines.releases.model import ReleaseRecord, ReleaseSource
 
 app = typer.Typer(help="Releases: immutable bundles of image digests.", no_args_is_help=True)
@@ -24,6 +26,12 @@ class ImageArgumentInvalid(StellaError):
     """An image argument is not `component=reference`."""
 
     code = "VAL_IMAGE_ARGUMENT"
+
+
+class ComponentTwice(StellaError):
+    """One component was given two images, and only one of them could run."""
+
+    code = "VAL_IMAGE_TWICE"
 
 
 class ReportUnreadable(StellaError):
@@ -41,43 +49,42 @@ class ReleaseIsDraft(StellaError):
 @app.command()
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The release's name, such as shop.")],
-    version: Annotated[str, typer.Argument(help="Its version, such as 1.4.0.")],
-    images: Annotated[list[str], typer.Argument(metavar="COMPONENT=IMAGE…", help="web=registry.example/shop/web:1.4.0 or …@sha256:…")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The release's name, such as shop.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its version, such as 1.4.0.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="COMPONENT=IMAGE…", help="An image for each component: web=registry.example/shop/web:1.4.0 or …@sha256:…")
+    ],
     draft: Annotated[bool, typer.Option("--draft", help="Leave it a draft; `release finalize` makes it immutable.")] = False,
-    repository: Annotated[str | None, typer.Option(help="The source repository.")] = None,
-    commit: Annotated[str | None, typer.Option(help="The commit it was built from.")] = None,
-    author: Annotated[str | None, typer.Option(help="The commit's author, for separation of duties.")] = None,
-    build: Annotated[str | None, typer.Option(help="The build's id or address.")] = None,
+    repository: Annotated[str | None, typer.Option(metavar="URL", help="The source repository.")] = None,
+    commit: Annotated[str | None, typer.Option(metavar="COMMIT", help="The commit it was built from.")] = None,
+    author: Annotated[str | None, typer.Option(metavar="NAME", help="The commit's author, for separation of duties.")] = None,
+    build: Annotated[str | None, typer.Option(metavar="TEXT", help="The build's id or address.")] = None,
     as_json: JsonOption = False,
     actor: ActorOption = None,
 ) -> None:
     """Create a release. A tag is resolved here, once, and never read again."""
     del as_json, actor
     session = session_of(context)
-    references = dict(_image(argument) for argument in images)
+    references = _images(images)
     source = ReleaseSource(repository=repository, commit=commit, author=author, build=build)
-    with session.control_plane() as plane:
+    with session.control_plane() as plane, session.output.working(f"resolving {len(references)} image(s)") as tell:
+
+        def registry(host: str) -> RegistryPort:
+            tell(f"resolving {len(references)} image(s), asking {host}")
+            return plane.registry(host)
+
+        estate, revision = plane.environments.current()
         record = plane.releases.create(
-            session.actor(), name=name, version=version, images=references, registries=plane.registry, source=source, finalize=not draft
+            session.actor(),
+            name=name,
+            version=version,
+            images=references,
+            registries=registry,
+            source=source,
+            finalize=not draft,
+            declared=[component.name for component in estate.components] if revision else None,
         )
-    _show(session.output, record)
-
-
-@app.command()
-def finalize(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument()],
-    version: Annotated[str, typer.Argument()],
-    as_json: JsonOption = False,
-    actor: ActorOption = None,
-) -> None:
-    """Make a draft immutable. Refused when a tag it was made from has moved since."""
-    del as_json, actor
-    session = session_of(context)
-    with session.control_plane() as plane:
-        record = plane.releases.finalize(session.actor(), name, version, registries=plane.registry)
-    _show(session.output, record)
+    show_release(session.output, record)
 
 
 @app.command()
@@ -87,14 +94,14 @@ def show(context: typer.Context, release: ReleaseArgument, as_json: JsonOption =
     session = session_of(context)
     with session.control_plane() as plane:
         record = plane.releases.find(release)
-    _show(session.output, record)
+    show_release(session.output, record)
 
 
 @app.command("list")
 def list_releases(
     context: typer.Context,
-    name: Annotated[str | None, typer.Option(help="Only releases with this name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Only releases with this name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="COUNT", help="At most so many.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List releases, newest first."""
@@ -121,7 +128,8 @@ def push(
     target = ImageReference.parse(repository)
     with session.control_plane() as plane:
         record = plane.releases.find(release)
-        pushed = plane.releases.push(session.actor(), identity_of(record), plane.registry(target.host), target.path, target.host)
+        with session.output.working(f"pushing {record.label} to {target.host}"):
+            pushed = plane.releases.push(session.actor(), identity_of(record), plane.registry(target.host), target.path, target.host)
     session.output.document({"pushed": pushed})
     session.output.say(f"Pushed [bold]{escape(pushed)}[/]")
 
@@ -164,6 +172,15 @@ def _read_report(file: Path) -> bytes:
         raise ReportUnreadable(f"{file} cannot be read: {error}.", next_step="Give the path of a JSON report.") from error
 
 
+def _images(arguments: Sequence[str]) -> dict[str, ImageReference]:
+    found: dict[str, ImageReference] = {}
+    for component, reference in map(_image, arguments):
+        if component in found:
+            raise ComponentTwice(f"Component {component} was given {found[component]} and {reference}.", next_step="Give each component one image.")
+        found[component] = reference
+    return found
+
+
 def _image(argument: str) -> tuple[str, ImageReference]:
     component, separator, reference = argument.partition("=")
     if not separator or not component:
@@ -171,7 +188,8 @@ def _image(argument: str) -> tuple[str, ImageReference]:
     return component, ImageReference.parse(reference)
 
 
-def _show(output: Output, record: ReleaseRecord) -> None:
+def show_release(output: Output, record: ReleaseRecord) -> None:
+    """A release with all its digests."""
     output.document(record.document())
     output.say(f"[bold]{escape(record.label)}[/]  {styled(record.state.value)}  {record.digest or 'a draft has no identity yet'}")
     source = record.release.source

@@ -1,19 +1,22 @@
-"""`stella status`: the board, and for every live promotion why it is not deployed and what would change that."""
+"""`stella status`: the board, and for every promotion why it is not deployed and what would change that."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
 
-from stella_pipelines.cli.board import board, show_board
+from stella_pipelines.cli.board import BoardRow, board, show_board
 from stella_pipelines.cli.explaining import say_why
-from stella_pipelines.cli.output import styled
-from stella_pipelines.cli.promotions import find_promotion
-from stella_pipelines.cli.session import JsonOption, Session, session_of
+from stella_pipelines.cli.names import require_environment
+from stella_pipelines.cli.output import Output, styled, when
+from stella_pipelines.cli.running import hint_when_down
+from stella_pipelines.cli.session import JsonOption, session_of
 from stella_pipelines.control_plane import ControlPlane
+from stella_pipelines.promotions.promotion import Promotion
+from stella_pipelines.promotions.transitions import LIVE
 
 REFRESH_S: Final = 1.0
 
@@ -25,33 +28,71 @@ def register(app: typer.Typer) -> None:
 
 def status(
     context: typer.Context,
-    promotion: Annotated[str | None, typer.Argument(metavar="[PROMOTION]", help="One promotion (prm_… or its environment); default: everything.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every second until interrupted.")] = False,
+    promotion: Annotated[
+        str | None, typer.Argument(metavar="[PROMOTION]", help="A promotion (prm_…), or an environment for its newest one; default: everything.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every second until Ctrl-C; with --json, one line per look.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what runs where, what is on its way, why it is not there yet, and what would change that."""
     del as_json
     session = session_of(context)
+    output = session.output
     with session.control_plane() as plane:
-        while True:
-            _show_once(session, plane, promotion)
-            if not watch:
-                return
-            time.sleep(REFRESH_S)
-            session.output.console.clear()
+        if not watch:
+            output.document(_look(plane, output, promotion))
+            return
+        try:
+            while True:
+                seen = _look(plane, output, promotion)
+                output.line(seen)
+                time.sleep(REFRESH_S)
+                output.clear()
+        except KeyboardInterrupt:
+            return  # how a person says that he has seen enough
 
 
-def _show_once(session: Session, plane: ControlPlane, promotion: str | None) -> None:
+def _look(plane: ControlPlane, output: Output, promotion: str | None) -> Any:
+    """Show one look to people, and give its JSON form."""
     if promotion is not None:
-        found = find_promotion(plane, promotion)
-        session.output.document({"promotion": found.document(), "gates": [result.document() for result in plane.promotions.results(found.id)]})
-        session.output.say(f"[bold]{found.id}[/]  {escape(found.release_label)} → {escape(found.environment)}  {styled(found.state.value)}")
-        say_why(plane, session.output, found)
-        return
+        return _look_at_one(plane, output, promotion)
     rows = board(plane)
-    session.output.document([row.document() for row in rows])
-    show_board(session.output, rows)
-    for row in rows:
-        if row.promotion is not None:
-            session.output.say(f"\n[bold]{row.promotion.id}[/]  {escape(row.promotion.release_label)} → {escape(row.environment)}")
-            say_why(plane, session.output, row.promotion)
+    _show_all(plane, output, rows)
+    return [row.document() for row in rows]
+
+
+def _show_all(plane: ControlPlane, output: Output, rows: list[BoardRow]) -> None:
+    if not plane.environments.current()[1]:
+        output.say("No estate yet: write estate.yaml (examples/estate.yaml is a start), then [bold]stella apply -f estate.yaml[/].")
+        return
+    show_board(output, rows, plane.clock.now())
+    live = [row.promotion for row in rows if row.promotion is not None]
+    for promotion in live:
+        output.say(f"\n[bold]{promotion.id}[/]  {escape(promotion.release_label)} → {escape(promotion.environment)}")
+        say_why(plane, output, promotion)
+    if live:
+        hint_when_down(output, plane.settings)
+
+
+def _look_at_one(plane: ControlPlane, output: Output, text: str) -> dict[str, Any]:
+    found = _named(plane, text)
+    if found is None:
+        output.say(f"Nothing was ever promoted into {escape(text)}.")
+        return {"promotion": None, "gates": []}
+    output.say(f"[bold]{found.id}[/]  {escape(found.release_label)} → {escape(found.environment)}  {styled(found.state.value)}")
+    output.say(f"  asked for by {escape(found.requested_by.name)} at {when(found.requested_at)}, last moved at {when(found.updated_at)}")
+    say_why(plane, output, found)
+    if found.state in LIVE:
+        hint_when_down(output, plane.settings)
+    return {"promotion": found.document(), "gates": [result.document() for result in plane.promotions.results(found.id)]}
+
+
+def _named(plane: ControlPlane, text: str) -> Promotion | None:
+    """The promotion with this id, or the environment's live one, or its newest one; None when it never had any."""
+    if text.startswith("prm_"):
+        return plane.promotions.get(text)
+    live = plane.promotions.live(text)
+    newest = [live] if live is not None else plane.promotions.list(text, limit=1)
+    if not newest:
+        require_environment(plane, text)
+    return next(iter(newest), None)

@@ -24,7 +24,7 @@ def canonical_json(value: object) -> bytes:
     """The RFC 8785 bytes of a JSON value. Raises `NotCanonical` for what JSON cannot say exactly."""
     try:
         return rfc8785.dumps(cast("dict[str, str]", value))
-    except (rfc8785.CanonicalizationError, RecursionError) as error:
+    except (rfc8785.CanonicalizationError, RecursionError, UnicodeEncodeError) as error:  # the last: half of a surrogate pair in a key
         raise NotCanonical(f"This value has no canonical JSON form: {error}.", next_step="Use finite numbers below 2**53 and text keys.") from error
 
 

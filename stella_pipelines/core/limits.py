@@ -27,7 +27,11 @@ PACKET_BYTES_MAX: Final = 16 * 1024 * 1024
 STICKER_BYTES_MAX: Final = 64 * 1024
 """A version sticker read from a target."""
 REGISTRY_TIMEOUT_S: Final = 30.0
-"""One request to a registry; blobs stream under the same limit between two chunks."""
+"""One request to a registry with its redirects and its token; bytes that move buy more time, at `REGISTRY_BYTES_PER_S_MIN`."""
+REGISTRY_BYTES_PER_S_MIN: Final = 64 * 1024
+"""The slowest registry that is waited for. A layer of 1 GiB takes 4.6 hours then; slower is no line, or somebody who holds us up."""
+TOKEN_TIMEOUT_S: Final = 15.0
+"""A registry's token service, from connecting to the last byte."""
 REGISTRY_ATTEMPTS_MAX: Final = 3
 """Tries of one idempotent registry request."""
 ENGINE_TIMEOUT_S: Final = 60.0

@@ -16,8 +16,9 @@ from stella_pipelines.connectors.port import ComponentSpec, TargetSpec
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.deployments.errors import ArtifactsDamaged
-from stella_pipelines.deployments.plan import ComponentChange, Plan, TargetPlan, component_specs
-from stella_pipelines.environments.model import Environment, Estate, Strategy, Target
+from stella_pipelines.deployments.plan import ComponentChange, Plan, TargetPlan
+from stella_pipelines.deployments.wanted import Wanted
+from stella_pipelines.environments.model import Estate, Strategy, Target
 from stella_pipelines.releases.model import Release, ReleaseRecord
 
 STICKER_TYPE: Final = "application/vnd.stella.version.v1+json"
@@ -123,16 +124,16 @@ PreviousSpecs = Callable[[str, str], Mapping[str, ComponentSpec]]
 
 
 def make_artifacts(
-    deployment_id: str, record: ReleaseRecord, estate: Estate, plan: Plan, *, decision: DecisionNote | None, previous: PreviousSpecs
+    deployment_id: str, record: ReleaseRecord, estate: Estate, plan: Plan, *, wanted: Wanted, decision: DecisionNote | None, previous: PreviousSpecs
 ) -> Artifacts:
-    """The artifacts of a deployment. Pure: `previous` reads what was stored before."""
+    """The artifacts of a deployment. Pure: `wanted` is what the plan was made of, `previous` reads what was stored before."""
     environment = estate.environment(plan.environment)
     assert environment is not None
     orders: dict[str, TargetOrder] = {}
     stickers: dict[str, bytes] = {}
     targets = {target.name: target for target in estate.targets_of(plan.environment)}
     for target_plan in plan.targets:
-        spec = _spec(deployment_id, record, environment, estate, target_plan)
+        spec = _spec(deployment_id, record, environment.name, target_plan, wanted)
         sticker = _sticker(record.release, spec, decision).canonical()
         before = _previous(target_plan, previous)
         name = target_plan.target
@@ -171,15 +172,15 @@ def read_artifacts(manifest: Digest, read_blob: Callable[[Digest], bytes]) -> Ar
     return Artifacts(manifest=found, orders=orders, stickers={entry.target: read_blob(entry.sticker) for entry in found.targets})
 
 
-def _spec(deployment_id: str, record: ReleaseRecord, environment: Environment, estate: Estate, plan: TargetPlan) -> TargetSpec:
+def _spec(deployment_id: str, record: ReleaseRecord, environment: str, plan: TargetPlan, wanted: Wanted) -> TargetSpec:
     assert record.digest is not None
     return TargetSpec(
         deployment_id=deployment_id,
-        environment=environment.name,
+        environment=environment,
         target=plan.target,
         release=record.label,
         release_digest=record.digest,
-        components=component_specs(record.release, environment, estate, plan.platform),
+        components=wanted(plan.target, plan.platform),
     )
 
 

@@ -6,25 +6,35 @@ wakes up late is refused by the target as well as by the store.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from stella_pipelines.core.limits import LEASE_TTL_S
 from stella_pipelines.store import leases
 from stella_pipelines.store.database import Transaction
-from stella_pipelines.store.leases import Lease
+from stella_pipelines.store.leases import Lease, LeaseHeld
+
+Gone = Callable[[str], bool]
+"""Whether the holder with this name is known to be at work no more. Not knowing is False: then his lease has to end by itself."""
+
+
+def nobody_gone(holder: str) -> bool:
+    """The answer of whoever knows nothing about other holders."""
+    del holder
+    return False
 
 
 class Authority:
-    """The leases of one piece of work."""
+    """The leases of one piece of work. `holder` names one process's work and no other's: two that shared it would take each other's leases."""
 
-    def __init__(self, holder: str, environment: str) -> None:
+    def __init__(self, holder: str, environment: str, gone: Gone = nobody_gone) -> None:
         self.holder = holder
         self.environment = environment
+        self._gone = gone
         self._leases: dict[str, Lease] = {}
 
     def take_environment(self, tx: Transaction, now: datetime) -> None:
-        """Take the environment. `LeaseHeld` names who has it."""
+        """Take the environment, also from a holder that is gone. `LeaseHeld` names who has it."""
         self._take(tx, self._environment_lease, now)
 
     def take_targets(self, tx: Transaction, targets: Sequence[str], now: datetime) -> None:
@@ -64,4 +74,9 @@ class Authority:
         return f"environment/{self.environment}"
 
     def _take(self, tx: Transaction, name: str, now: datetime) -> None:
-        self._leases[name] = leases.acquire(tx, name, self.holder, now, LEASE_TTL_S)
+        try:
+            self._leases[name] = leases.acquire(tx, name, self.holder, now, LEASE_TTL_S)
+        except LeaseHeld as error:
+            if error.holder is None or not self._gone(error.holder):
+                raise
+            self._leases[name] = leases.acquire(tx, name, self.holder, now, LEASE_TTL_S, instead_of=error.holder)

@@ -22,16 +22,27 @@ def failed_targets(tx: Transaction, record: DeploymentRecord) -> tuple[str, ...]
     return failed
 
 
-def rollback_release(tx: Transaction, environment: str, to: Digest | None) -> Digest:
-    """The release to go back to: the given one if it was ever proven here, or the proven one before what runs now."""
+def way_back(tx: Transaction, environment: str, to: Digest | None) -> DeploymentRecord:
+    """The proven deployment to go back to: of the given release if it was ever proven here, or the one before what runs now."""
     newest, proven = records.newest(tx, environment), records.newest_proven(tx, environment)
     if to is not None:
         found = records.newest_proven(tx, environment, release=to)
     elif newest is not None and proven is not None and newest.id != proven.id and newest.state is not DeploymentState.ROLLED_BACK:
         found = proven  # the newest deployment left the environment half way
     else:
-        found = records.newest_proven(tx, environment, other_than=proven.release_digest) if proven else None
+        found = _before(tx, proven) if proven else None
     if found is None:
         what = f"{to} was never proven in {environment}" if to else f"{environment} has no earlier proven release"
         raise NotProven(f"There is nothing to roll back to: {what}.", next_step="Name a release that ran here before, or promote one.")
-    return found.release_digest
+    return found
+
+
+def _before(tx: Transaction, proven: DeploymentRecord) -> DeploymentRecord | None:
+    """What was proven before the release that runs now came. A rollback steps behind it, so a second one goes further back and never forward."""
+    arrived = proven
+    while arrived.kind == "rollback":
+        earlier = records.newest_proven(tx, arrived.environment, release=arrived.release_digest, before=arrived.sequence)
+        if earlier is None:
+            break
+        arrived = earlier
+    return records.newest_proven(tx, arrived.environment, other_than=arrived.release_digest, before=arrived.sequence)

@@ -23,6 +23,9 @@ from stella_pipelines.releases.model import ReleaseRecord
 from stella_pipelines.releases.service import Releases
 from stella_pipelines.store.database import Store, Transaction
 
+_UNDISTURBED = (DeploymentState.SUCCEEDED, DeploymentState.REFUSED)
+"""Ends after which the time in which the environment was seen healthy may go on: it is a new deployment's, or nothing was touched."""
+
 
 def final_rows(rows: Sequence[LedgerRow], rollout: Rollout, seen: EnvironmentObservation | None = None) -> list[LedgerRow]:
     """The ledger as the rollout ended, with what the targets showed at the end. Pure."""
@@ -84,7 +87,7 @@ class Ender:
             rows = final_rows(ledger.read(tx, deployment_id), rollout, seen)
             state, failure = judged(rollout, rows, seen)
             ended = record.model_copy(update={"state": state, "failure": failure, "ended_at": now, "revision": record.revision + 1})
-            sealed = self._seal(tx, ended, artifacts, rows, observing.save(tx, seen))
+            sealed = self._seal(tx, ended, artifacts, rows, observing.save(tx, seen, disturbed=state not in _UNDISTURBED))
             ledger.write(tx, rows)
             records.save_end(tx, sealed)
             self._move_promotion(tx, sealed)

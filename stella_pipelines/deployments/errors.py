@@ -11,12 +11,6 @@ class DeploymentMissing(StellaError):
     code = "RES_DEPLOYMENT_MISSING"
 
 
-class EnvironmentMissing(StellaError):
-    """The estate has no environment with this name."""
-
-    code = "DEPLOY_ENVIRONMENT_UNKNOWN"
-
-
 class PlanIncomplete(StellaError):
     """At least one target could not be asked, or cannot run the release, so there is no plan for the environment."""
 
@@ -27,6 +21,12 @@ class PlanDiffers(StellaError):
     """What would be carried out now is not what was approved: the estate or a target changed since."""
 
     code = "DEPLOY_PLAN_CHANGED"
+
+
+class AllowStale(StellaError):
+    """A gate that allowed the promotion does not allow it any more at the moment of acting: a freeze began, an approval expired, a report came."""
+
+    code = "DEPLOY_ALLOW_STALE"
 
 
 class StrategyInvalid(StellaError):

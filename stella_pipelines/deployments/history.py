@@ -51,3 +51,9 @@ def in_use(tx: Transaction) -> Mapping[str, str]:
         found[f"environment/{record.environment}"] = reason
         found |= {f"target/{target}": reason for target in observing.targets_of(tx, record)}
     return found
+
+
+def still_running(tx: Transaction, environment: str) -> Mapping[str, str]:
+    """Which targets still run what the environment's newest proven deployment left on them, and which deployment that is."""
+    expected = observing.expected_now(tx, environment)
+    return dict.fromkeys(expected.targets, f"what deployment {expected.deployment_id} left there (release {expected.release_digest})")

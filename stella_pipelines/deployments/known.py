@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from stella_pipelines.connectors.port import ComponentSpec, Observation
 from stella_pipelines.core.digest import Digest
-from stella_pipelines.deployments import records
+from stella_pipelines.deployments import ledger, records
 from stella_pipelines.deployments.artifacts import Artifacts, read_artifacts
 from stella_pipelines.deployments.errors import DeploymentMissing
+from stella_pipelines.deployments.model import DeploymentRecord, TargetState
 from stella_pipelines.deployments.plan import SpecIndex
+from stella_pipelines.deployments.wanted import EarlierSpecs
 from stella_pipelines.store import blobs
 from stella_pipelines.store.database import Transaction
 
@@ -26,6 +28,18 @@ class KnownSpecs:
         artifacts = self._read(deployment_id)
         order = artifacts.orders.get(target) if artifacts else None
         return {component.name: component for component in order.spec.components} if order else {}
+
+    def left_by(self, deployment_id: str) -> dict[str, EarlierSpecs]:
+        """How a deployment had its components, by target; empty when our records do not know."""
+        artifacts = self._read(deployment_id)
+        orders = artifacts.orders if artifacts else {}
+        return {name: EarlierSpecs(platform=order.platform, components=order.spec.components) for name, order in orders.items()}
+
+    def proven_by(self, record: DeploymentRecord) -> dict[str, EarlierSpecs]:
+        """How a proven deployment left its targets. A retry stands on the deployment that it retries."""
+        stands_on = self.proven_by(records.get(self._tx, record.retry_of)) if record.retry_of else {}
+        succeeded = {row.target for row in ledger.read(self._tx, record.id) if row.state is TargetState.SUCCEEDED}
+        return stands_on | {name: specs for name, specs in self.left_by(record.id).items() if name in succeeded}
 
     def running(self, observations: Sequence[Observation]) -> SpecIndex:
         """The settings of everything that targets say they run."""

@@ -14,6 +14,10 @@ ASK_TIMEOUT_S: Final = 60.0
 """Probing and observing one target for a plan or an observation."""
 STEP_TIMEOUT_S: Final = 180.0
 """One step on one target, on top of what its components allow for pulling, stopping and health."""
+OBSERVATION_GAP_S_MAX: Final = 900.0
+"""A longer time between two looks at an environment is time in which nobody knows whether it was healthy: a soak begins again."""
+LOOK_AGAIN_S: Final = 60.0
+"""How old the newest look at an environment may become before somebody looks again."""
 HEALTH_LOOK_TIMEOUT_S: Final = 15.0
 """One look at a component's health; a look that hangs counts as unknown."""
 DATABASE_PATIENCE_S: Final = LEASE_TTL_S - 2 * LEASE_RENEW_S

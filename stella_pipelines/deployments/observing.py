@@ -19,6 +19,7 @@ from stella_pipelines.deployments import ledger, records
 from stella_pipelines.deployments.artifacts import read_artifacts
 from stella_pipelines.deployments.connections import Connections, Connectors
 from stella_pipelines.deployments.failure import Failure
+from stella_pipelines.deployments.limits import OBSERVATION_GAP_S_MAX
 from stella_pipelines.deployments.model import DeploymentRecord, EnvironmentObservation, LedgerRow, TargetObservation, TargetState
 from stella_pipelines.deployments.reaching import reach
 from stella_pipelines.deployments.tables import observations
@@ -110,11 +111,9 @@ def _runs(observed: Observation, component: ComponentSpec) -> bool:
 # ---------------------------------------------------------------- remembering
 
 
-def save(tx: Transaction, seen: EnvironmentObservation) -> EnvironmentObservation:
-    """Remember the newest look. The time in which an environment was seen healthy goes on only for the same deployment."""
-    before = last(tx, seen.environment)
-    goes_on = before is not None and before.deployment_id == seen.deployment_id and before.healthy_since is not None
-    since = (before.healthy_since if before and goes_on else seen.observed_at) if seen.healthy else None
+def save(tx: Transaction, seen: EnvironmentObservation, *, disturbed: bool = False) -> EnvironmentObservation:
+    """Remember the newest look. `disturbed`: targets were changed since the last one, and are as they were before."""
+    since = healthy_since(None if disturbed else last(tx, seen.environment), seen)
     kept = seen.model_copy(update={"healthy_since": since})
     values = {
         "environment": kept.environment,
@@ -129,6 +128,19 @@ def save(tx: Transaction, seen: EnvironmentObservation) -> EnvironmentObservatio
     newer: dict[str, Any] = {**values, "revision": observations.c.revision + 1}
     tx.connection.execute(statement.on_conflict_do_update(index_elements=["environment"], set_=newer))
     return kept
+
+
+def healthy_since(before: EnvironmentObservation | None, seen: EnvironmentObservation) -> datetime | None:
+    """Since when the environment was seen healthy without a break, or None. Pure.
+
+    The time goes on only for the same deployment and while somebody looked: nobody knows what happened in a longer gap.
+    """
+    if not seen.healthy:
+        return None
+    if before is None or before.healthy_since is None or before.deployment_id != seen.deployment_id:
+        return seen.observed_at
+    gap_s = (seen.observed_at - before.observed_at).total_seconds()
+    return before.healthy_since if gap_s <= OBSERVATION_GAP_S_MAX else seen.observed_at
 
 
 def last(tx: Transaction, environment: str) -> EnvironmentObservation | None:

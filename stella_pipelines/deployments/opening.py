@@ -14,6 +14,7 @@ from stella_pipelines.deployments.failure import Failure
 from stella_pipelines.deployments.known import KnownSpecs
 from stella_pipelines.deployments.model import DeploymentKind, DeploymentRecord, DeploymentState
 from stella_pipelines.deployments.plan import Plan
+from stella_pipelines.deployments.wanted import Wanted
 from stella_pipelines.environments.model import Estate
 from stella_pipelines.evidence import audit
 from stella_pipelines.promotions.service import Promotions
@@ -31,6 +32,7 @@ class Opening:
     release: ReleaseRecord
     estate: Estate
     plan: Plan
+    wanted: Wanted
     actor: Actor
     reason: str
     promotion_id: str | None = None
@@ -89,8 +91,8 @@ class Opener:
             self._note(tx, record, "deployment.start")
             return record
 
-    def refuse_changed_plan(self, opening: Opening, authority: Authority, failure: Failure) -> DeploymentRecord:
-        """Record that nothing was touched because the plan is not the approved one; the promotion's gates are asked again."""
+    def refuse(self, opening: Opening, authority: Authority, failure: Failure) -> DeploymentRecord:
+        """Record that nothing was touched because what was allowed holds no more; the promotion's gates are asked again."""
         assert opening.promotion_id is not None
         with self._store.writing() as tx:
             authority.hold(tx, None, self._clock.now())
@@ -100,14 +102,14 @@ class Opener:
             record = opening.record(tx, self._clock, None, failure)
             blobs.put(tx, opening.plan.canonical(), PLAN_TYPE, record.started_at)
             records.insert(tx, record)
-            self._promotions.plan_changed(tx, opening.promotion_id, failure.what)
+            self._promotions.plan_changed(tx, opening.promotion_id, failure.what, failure.code)
             self._note(tx, record, "deployment.refuse", failure.what)
             return record
 
     @staticmethod
     def _artifacts(tx: Transaction, opening: Opening) -> Artifacts:
         decision, known = opening.decision, KnownSpecs(tx)
-        return make_artifacts(opening.id, opening.release, opening.estate, opening.plan, decision=decision, previous=known.of)
+        return make_artifacts(opening.id, opening.release, opening.estate, opening.plan, wanted=opening.wanted, decision=decision, previous=known.of)
 
     def _note(self, tx: Transaction, record: DeploymentRecord, action: str, reason: str | None = None) -> None:
         now = self._clock.now()

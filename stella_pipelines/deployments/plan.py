@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from stella_pipelines.connectors.port import ComponentSpec, ImageUnavailable, Observation, Probe, RunningComponent
+from stella_pipelines.connectors.port import ComponentSpec, Observation, Probe, RunningComponent
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.values import Value
 from stella_pipelines.deployments.errors import PlanIncomplete
-from stella_pipelines.environments.model import Component, Environment, Estate, Target
-from stella_pipelines.releases.model import Release, ReleaseComponent, ReleaseRecord
+from stella_pipelines.deployments.wanted import Wanted
+from stella_pipelines.environments.model import Environment, Estate, Target
+from stella_pipelines.releases.model import ReleaseRecord
 
 SpecIndex = Mapping[tuple[str, str, str], Digest]
 """(deployment id, target, component) → the digest of the settings that it was started with, as our own records say."""
@@ -73,6 +74,7 @@ def make_plan(
     observations: Mapping[str, Observation],
     probes: Mapping[str, Probe],
     known_specs: SpecIndex,
+    wanted: Wanted,
 ) -> Plan:
     """The plan for an environment whose targets were all asked. Raises `PlanIncomplete` that lists every problem."""
     if record.digest is None:
@@ -81,8 +83,8 @@ def make_plan(
     problems: list[str] = []
     for target in estate.targets_of(environment.name):
         try:
-            wanted = component_specs(record.release, environment, estate, probes[target.name].platform)
-            plans.append(_target_plan(target, probes[target.name], observations[target.name], wanted, known_specs))
+            specs = wanted(target.name, probes[target.name].platform)
+            plans.append(_target_plan(target, probes[target.name], observations[target.name], specs, known_specs))
         except StellaError as error:
             problems.append(f"{target.name}: {error.what}")
     if problems or not plans:
@@ -97,38 +99,6 @@ def plan_incomplete(environment: str, problems: Sequence[str]) -> PlanIncomplete
         f"There is no plan for environment {environment}: {'; '.join(problem.rstrip('.') for problem in problems)}.",
         next_step="Repair what is listed, then ask for the plan again with 'stella plan'.",
     )
-
-
-def component_specs(release: Release, environment: Environment, estate: Estate, platform: str) -> tuple[ComponentSpec, ...]:
-    """Every component of the release that runs in the environment, rendered for a platform, by name."""
-    names = environment.components or tuple(component.name for component in release.components)
-    return tuple(_spec(release, estate.component(name), name, environment, platform) for name in sorted(names))
-
-
-def _spec(release: Release, settings: Component | None, name: str, environment: Environment, platform: str) -> ComponentSpec:
-    released = release.component(name)
-    if released is None or settings is None:
-        where = "release" if released is None else "estate"
-        raise PlanIncomplete(f"the {where} has no component {name}", next_step="Add it, or name the environment's 'components'.")
-    image = released.platform(platform)
-    if image is None:
-        raise ImageUnavailable(_no_image(released, platform), next_step="Build the image for this platform and create a new release.")
-    return ComponentSpec(
-        name=name,
-        repository=released.repository,
-        index_digest=released.digest,
-        platform_digest=image.digest,
-        config_digest=image.config_digest,
-        ports=settings.ports,
-        variables={**settings.variables, **environment.variables},
-        secrets=dict(settings.secrets),
-        health=settings.health,
-        stop_timeout_s=settings.stop_timeout_s,
-    )
-
-
-def _no_image(released: ReleaseComponent, platform: str) -> str:
-    return f"component {released.name} has no image for {platform} (it has {', '.join(image.platform for image in released.platforms)})"
 
 
 def _target_plan(target: Target, probe: Probe, observed: Observation, wanted: Sequence[ComponentSpec], known: SpecIndex) -> TargetPlan:

@@ -14,6 +14,7 @@ from stella_pipelines.deployments.connections import Connections, Connectors
 from stella_pipelines.deployments.failure import Failure
 from stella_pipelines.deployments.plan import Plan, SpecIndex, make_plan, plan_incomplete
 from stella_pipelines.deployments.reaching import reach
+from stella_pipelines.deployments.wanted import Wanted
 from stella_pipelines.environments.model import Environment, Estate, Target
 from stella_pipelines.releases.model import ReleaseRecord
 
@@ -60,6 +61,7 @@ async def plan_environment(
     connectors: Connectors,
     clock: Clock,
     known_specs: Callable[[Sequence[Observation]], SpecIndex],
+    wanted: Wanted,
 ) -> Plan:
     """The plan for an environment. Raises `PlanIncomplete` that names every target which could not be asked."""
     answers = await ask_targets(estate.targets_of(environment.name), connectors, clock)
@@ -69,4 +71,4 @@ async def plan_environment(
     observations: Mapping[str, Observation] = {answer.target: answer.observation for answer in answers if answer.observation}
     probes: Mapping[str, Probe] = {answer.target: answer.probe for answer in answers if answer.probe}
     specs = known_specs(list(observations.values()))
-    return make_plan(record, environment, estate, revision=revision, observations=observations, probes=probes, known_specs=specs)
+    return make_plan(record, environment, estate, revision=revision, observations=observations, probes=probes, known_specs=specs, wanted=wanted)

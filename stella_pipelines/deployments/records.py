@@ -70,13 +70,17 @@ def newest(tx: Transaction, environment: str) -> DeploymentRecord | None:
     return _first(tx, query.order_by(_NEWEST_FIRST))
 
 
-def newest_proven(tx: Transaction, environment: str, *, release: Digest | None = None, other_than: Digest | None = None) -> DeploymentRecord | None:
-    """The newest deployment that proved its digests; optionally of one release, or of any other than one."""
+def newest_proven(
+    tx: Transaction, environment: str, *, release: Digest | None = None, other_than: Digest | None = None, before: int | None = None
+) -> DeploymentRecord | None:
+    """The newest deployment that proved its digests; optionally of one release, of any other than one, and below a sequence number."""
     query = sa.select(deployments).where(deployments.c.environment == environment, deployments.c.state == DeploymentState.SUCCEEDED)
     if release is not None:
         query = query.where(deployments.c.release_digest == release)
     if other_than is not None:
         query = query.where(deployments.c.release_digest != other_than)
+    if before is not None:
+        query = query.where(deployments.c.sequence < before)
     return _first(tx, query.order_by(_NEWEST_FIRST))
 
 

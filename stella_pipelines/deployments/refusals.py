@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stella_pipelines.core.actor import Actor
-from stella_pipelines.deployments.errors import DeploymentAborted, DeploymentUnfinished, PlanDiffers
+from stella_pipelines.deployments.errors import AllowStale, DeploymentAborted, DeploymentUnfinished, PlanDiffers
 from stella_pipelines.deployments.failure import Failure
 from stella_pipelines.deployments.model import DeploymentRecord
 from stella_pipelines.deployments.plan import Plan
@@ -25,6 +27,23 @@ def plan_differs(promotion: Promotion, plan: Plan) -> Failure:
         next_step="Nothing to do: the gates are asked again for the new plan. Approvals must be given again.",
     )
     return Failure.of(error)
+
+
+def allow_stale(objections: Sequence[str]) -> Failure:
+    """Gates that allowed the promotion do not any more."""
+    error = AllowStale(
+        f"It was allowed and is not any more: {' '.join(objections)}",
+        next_step="Nothing to do: the gates are asked again. 'stella status' says what they wait for.",
+    )
+    return Failure.of(error)
+
+
+def retry_objected(record: DeploymentRecord, objections: Sequence[str]) -> AllowStale:
+    """A retry that the environment does not accept at this moment."""
+    return AllowStale(
+        f"Deployment {record.id} cannot be retried now: {' '.join(objections)}",
+        next_step=f"Try again when it is open, or bring the environment back with 'stella rollback {record.environment}'.",
+    )
 
 
 def aborted(actor: Actor, reason: str) -> Failure:

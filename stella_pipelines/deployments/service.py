@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
-from stella_pipelines.connectors.port import Observation
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import Clock
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.identifiers import Identifiers
-from stella_pipelines.deployments import choosing, journal, ledger, observing, records, refusals
-from stella_pipelines.deployments.artifacts import Artifacts, read_artifacts
-from stella_pipelines.deployments.authority import Authority
+from stella_pipelines.deployments import choosing, journal, ledger, records, refusals
+from stella_pipelines.deployments.artifacts import Artifacts, DecisionNote, read_artifacts
+from stella_pipelines.deployments.authority import Authority, Gone, nobody_gone
 from stella_pipelines.deployments.carrying import Carrier
 from stella_pipelines.deployments.connections import Connectors
 from stella_pipelines.deployments.ending import Ender, decision_of
 from stella_pipelines.deployments.engine import ProgressListener
-from stella_pipelines.deployments.errors import DeploymentNotDue, EnvironmentMissing
+from stella_pipelines.deployments.errors import DeploymentNotDue
+from stella_pipelines.deployments.failure import Failure
 from stella_pipelines.deployments.history import StoredHistory
 from stella_pipelines.deployments.journal import JournalRow
 from stella_pipelines.deployments.known import KnownSpecs
+from stella_pipelines.deployments.looking import Looks
 from stella_pipelines.deployments.model import DeploymentKind, DeploymentRecord, EnvironmentObservation, LedgerRow, Progress
 from stella_pipelines.deployments.opening import Opener, Opening
 from stella_pipelines.deployments.patience import patiently
-from stella_pipelines.deployments.plan import Plan, SpecIndex
-from stella_pipelines.deployments.planner import plan_environment
-from stella_pipelines.environments.model import Environment, Estate
+from stella_pipelines.deployments.plan import Plan
+from stella_pipelines.deployments.planning import Planned, Planning
 from stella_pipelines.environments.service import Environments
 from stella_pipelines.evidence.service import Evidence
+from stella_pipelines.promotions.errors import unknown_environment
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.promotions.proven import ProvenDeployment
 from stella_pipelines.promotions.service import Promotions
@@ -65,40 +67,34 @@ class Deployments:
         self._store = store
         self._evidence = evidence
         self._environments = environments
-        self._releases = releases
         self._promotions = promotions
-        self._connectors = connectors
         self._clock = clock
         self._identifiers = identifiers
         self._history = StoredHistory(clock)
         self._opener = Opener(store, promotions, clock, identifiers)
         ender = Ender(store, evidence, environments, releases, promotions, clock=clock, identifiers=identifiers)
+        self._planning = Planning(store, environments, releases, connectors, clock)
+        self._looks = Looks(store, environments, connectors, clock)
         self._carrier = Carrier(store, environments, connectors, clock, ender=ender)
 
     # ------------------------------------------------------------ plan
 
     async def plan(self, environment: str, release_digest: Digest) -> Plan:
         """What a deployment of the release would change, from what the targets say now. Changes nothing."""
-        estate, revision = self._environments.current()
-        return await self._plan(estate, revision, _declared(estate, environment), release_digest)
-
-    async def _plan(self, estate: Estate, revision: int, environment: Environment, release_digest: Digest) -> Plan:
-        def known(observations: Sequence[Observation]) -> SpecIndex:
-            with self._store.reading() as tx:
-                return KnownSpecs(tx).running(observations)
-
-        release = self._releases.by_digest(release_digest)
-        return await plan_environment(release, environment, estate, revision=revision, connectors=self._connectors, clock=self._clock, known_specs=known)
+        return (await self._planning.plan(environment, release_digest)).plan
 
     # ------------------------------------------------------------ a promotion's deployment
 
-    async def run(self, promotion_id: str, holder: str, progress: ProgressListener = unheard) -> DeploymentRecord:
-        """Deploy an approved promotion: start it, or go on with it from its journal. One that ended is returned as it is."""
+    async def run(self, promotion_id: str, holder: str, progress: ProgressListener = unheard, *, gone: Gone = nobody_gone) -> DeploymentRecord:
+        """Deploy an approved promotion: start it, or go on with it from its journal. One that ended is returned as it is.
+
+        `holder` names this process's work. A holder of whom `gone` says that he works no more is followed at once, any other one is waited for.
+        """
         promotion = self._promotions.get(promotion_id)
         record = await patiently(lambda: self._own_deployment(promotion))
         if record is not None and record.ended and promotion.state is not PromotionState.APPROVED:
             return record
-        async with self._leased(promotion.environment, holder) as authority:
+        async with self._leased(promotion.environment, holder, gone) as authority:
             promotion = self._promotions.get(promotion_id)
             record = await patiently(lambda: self._own_deployment(promotion))
             if record is None or (record.ended and promotion.state is PromotionState.APPROVED):
@@ -122,53 +118,73 @@ class Deployments:
             raise refusals.unfinished(other)
 
     async def _open_for(self, promotion: Promotion, authority: Authority) -> DeploymentRecord:
-        estate, revision = self._environments.current()
-        plan = await self._plan(estate, revision, _declared(estate, promotion.environment), promotion.release_digest)
+        planned = await self._planning.plan(promotion.environment, promotion.release_digest)
         with self._store.reading() as tx:
             decision = decision_of(tx, self._evidence, self._promotions, promotion.id)
-        opening = Opening(
-            id=self._identifiers.new("dep", self._clock.now()),
-            kind="promotion",
-            release=self._releases.by_digest(promotion.release_digest),
-            estate=estate,
-            plan=plan,
-            actor=promotion.requested_by,
-            reason=promotion.reason,
-            promotion_id=promotion.id,
-            decision=decision,
-        )
-        if plan.content_digest() != promotion.plan_digest:
-            failure = refusals.plan_differs(promotion, plan)
-            return await patiently(lambda: self._opener.refuse_changed_plan(opening, authority, failure))
+        opening = self._opening("promotion", planned, promotion.requested_by, promotion.reason, promotion_id=promotion.id, decision=decision)
+        failure = await patiently(lambda: self._why_not_now(promotion, planned.plan))
+        if failure is not None:
+            return await patiently(lambda: self._opener.refuse(opening, authority, failure))
         return await patiently(lambda: self._opener.open(opening, authority))
+
+    def _why_not_now(self, promotion: Promotion, plan: Plan) -> Failure | None:
+        """What was approved is looked at once more right before acting: the plan, and every gate."""
+        if plan.content_digest() != promotion.plan_digest:
+            return refusals.plan_differs(promotion, plan)
+        with self._store.reading() as tx:
+            objections = self._promotions.objections(tx, promotion.id, plan.document(), plan.content_digest())
+        return refusals.allow_stale(objections) if objections else None
 
     # ------------------------------------------------------------ on command
 
     async def retry_failed(
-        self, actor: Actor, deployment_id: str, reason: str = "", *, holder: str | None = None, progress: ProgressListener = unheard
+        self,
+        actor: Actor,
+        deployment_id: str,
+        reason: str = "",
+        *,
+        holder: str | None = None,
+        progress: ProgressListener = unheard,
+        gone: Gone = nobody_gone,
     ) -> DeploymentRecord:
-        """A new deployment of the same release over the targets on which the newest one did not succeed. Goes on with a retry that did not end."""
+        """A new deployment of what the newest one would have brought, over the targets on which it did not succeed.
+
+        They get the settings that were approved for it, and not those of an estate that was edited since. Goes on with a retry that did not end.
+        """
         first = self.get(deployment_id)
-        async with self._leased(first.environment, holder) as authority:
+        async with self._leased(first.environment, holder, gone) as authority:
             with self._store.reading() as tx:
                 unfinished = records.unfinished(tx, first.environment)
                 if unfinished is not None and unfinished.retry_of == deployment_id:
                     return await self._carrier.carry_out(unfinished, authority, progress)
                 failed = choosing.failed_targets(tx, first)
-            estate, revision = self._environments.current()
-            whole = await self._plan(estate, revision, _declared(estate, first.environment), first.release_digest)
-            opening = self._commanded("retry", whole.only(failed), estate, actor, reason, retry_of=first)
+                earlier = KnownSpecs(tx).left_by(first.id)
+            whole = await self._planning.plan(first.environment, first.release_digest, earlier)
+            self._refuse_frozen_retry(first, whole.plan)
+            planned = replace(whole, plan=whole.plan.only(failed))
+            opening = self._opening("retry", planned, actor, reason, promotion_id=first.promotion_id, retry_of=first)
             record = await patiently(lambda: self._opener.open(opening, authority))
             return await self._carrier.carry_out(record, authority, progress)
 
     async def rollback(
-        self, actor: Actor, environment: str, to: Digest | None, reason: str, *, holder: str | None = None, progress: ProgressListener = unheard
+        self,
+        actor: Actor,
+        environment: str,
+        to: Digest | None,
+        reason: str,
+        *,
+        holder: str | None = None,
+        progress: ProgressListener = unheard,
+        gone: Gone = nobody_gone,
     ) -> DeploymentRecord:
         """Bring an environment back to an earlier proven release (by default the one before), under the same limits and proofs as a deployment.
 
-        A deployment that has not ended is taken back first; without `to`, that is the rollback. A rollback that did not end goes on.
+        It comes back as it was proven: with the settings of that deployment. A deployment that has not ended is taken back first; without
+        `to`, that is the rollback. A rollback that did not end goes on.
         """
-        async with self._leased(environment, holder) as authority:
+        if self._environments.current()[0].environment(environment) is None:
+            raise unknown_environment(environment)
+        async with self._leased(environment, holder, gone) as authority:
             with self._store.reading() as tx:
                 unfinished = records.unfinished(tx, environment)
             if unfinished is not None:
@@ -177,10 +193,10 @@ class Deployments:
                 if to is None or same:
                     return ended
             with self._store.reading() as tx:
-                wanted = choosing.rollback_release(tx, environment, to)
-            estate, revision = self._environments.current()
-            plan = await self._plan(estate, revision, _declared(estate, environment), wanted)
-            opening = self._commanded("rollback", plan, estate, actor, reason)
+                proven = choosing.way_back(tx, environment, to)
+                earlier = KnownSpecs(tx).proven_by(proven)
+            planned = await self._planning.plan(environment, proven.release_digest, earlier)
+            opening = self._opening("rollback", planned, actor, reason)
             record = await patiently(lambda: self._opener.open(opening, authority))
             return await self._carrier.carry_out(record, authority, progress)
 
@@ -188,17 +204,15 @@ class Deployments:
 
     async def observe(self, environment: str) -> EnvironmentObservation:
         """Ask every target what it runs, compare it with what was proven there last, and remember the answer with its time."""
-        estate, _ = self._environments.current()
-        _declared(estate, environment)
-        with self._store.reading() as tx:
-            expected = observing.expected_now(tx, environment)
-        seen = await observing.look(environment, estate.targets_of(environment), expected, self._connectors, self._clock)
+        return await self._looks.observe(environment)
 
-        def save() -> EnvironmentObservation:
-            with self._store.writing() as tx:
-                return observing.save(tx, seen)
+    def last_observation(self, environment: str) -> EnvironmentObservation | None:
+        """The newest look at an environment, without a new one."""
+        return self._looks.last(environment)
 
-        return await patiently(save)
+    def due_for_look(self, limit: int) -> builtins.list[str]:
+        """Environments that nobody has looked at for a while, the longest unseen first."""
+        return self._looks.due(limit)
 
     def get(self, deployment_id: str) -> DeploymentRecord:
         """The deployment with this id."""
@@ -231,29 +245,45 @@ class Deployments:
         with self._store.reading() as tx:
             return self._history.newest_proven(tx, environment)
 
-    def last_observation(self, environment: str) -> EnvironmentObservation | None:
-        """The newest look at an environment, without a new one."""
-        with self._store.reading() as tx:
-            return observing.last(tx, environment)
-
     # ------------------------------------------------------------ inside
 
-    def _commanded(self, kind: DeploymentKind, plan: Plan, estate: Estate, actor: Actor, reason: str, retry_of: DeploymentRecord | None = None) -> Opening:
+    def _refuse_frozen_retry(self, first: DeploymentRecord, plan: Plan) -> None:
+        """A retry goes on with what was approved, so only the calendar is asked again. A rollback is never frozen."""
+        if first.promotion_id is None:
+            return
+        with self._store.reading() as tx:
+            objections = self._promotions.objections(tx, first.promotion_id, plan.document(), plan.content_digest(), frozenset({"freeze_window"}))
+        if objections:
+            raise refusals.retry_objected(first, objections)
+
+    def _opening(
+        self,
+        kind: DeploymentKind,
+        planned: Planned,
+        actor: Actor,
+        reason: str,
+        *,
+        promotion_id: str | None = None,
+        decision: DecisionNote | None = None,
+        retry_of: DeploymentRecord | None = None,
+    ) -> Opening:
         return Opening(
             id=self._identifiers.new("dep", self._clock.now()),
             kind=kind,
-            release=self._releases.by_digest(plan.release_digest),
-            estate=estate,
-            plan=plan,
+            release=planned.release,
+            estate=planned.estate,
+            plan=planned.plan,
+            wanted=planned.wanted,
             actor=actor,
             reason=reason,
-            promotion_id=retry_of.promotion_id if retry_of else None,
+            promotion_id=promotion_id,
+            decision=decision,
             retry_of=retry_of,
         )
 
     @contextlib.asynccontextmanager
-    async def _leased(self, environment: str, holder: str | None) -> AsyncIterator[Authority]:
-        authority = Authority(holder or self._identifiers.new("hld", self._clock.now()), environment)
+    async def _leased(self, environment: str, holder: str | None, gone: Gone) -> AsyncIterator[Authority]:
+        authority = Authority(holder or self._identifiers.new("hld", self._clock.now()), environment, gone)
 
         def take() -> None:
             with self._store.writing() as tx:
@@ -266,10 +296,3 @@ class Deployments:
             # A lease that cannot be given back ends by itself; that must not hide how the work ended.
             with contextlib.suppress(StellaError), self._store.writing() as tx:
                 authority.release(tx)
-
-
-def _declared(estate: Estate, name: str) -> Environment:
-    environment = estate.environment(name)
-    if environment is None:
-        raise EnvironmentMissing(f"The estate has no environment {name!r}.", next_step="See the environments with 'stella status'.")
-    return environment

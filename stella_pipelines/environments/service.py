@@ -6,7 +6,7 @@ Parsing files and showing differences is not done here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import sqlalchemy as sa
 
@@ -16,7 +16,7 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.identifiers import Identifiers
 from stella_pipelines.core.values import Value
 from stella_pipelines.environments.diff import Change, diff
-from stella_pipelines.environments.errors import EstateInUse, EstateRevisionMissing
+from stella_pipelines.environments.errors import EstateInUse, EstateRevisionMissing, TargetNotLeaving, TargetStillRuns
 from stella_pipelines.environments.estate import in_order, require_valid
 from stella_pipelines.environments.model import Estate
 from stella_pipelines.environments.tables import estate_revisions
@@ -28,6 +28,9 @@ from stella_pipelines.store.errors import Conflict
 ESTATE_MEDIA_TYPE = "application/vnd.stella.estate.v1+json"
 InUse = Callable[[Transaction], Mapping[str, str]]
 """Which environments and targets are in use now, and why: `environment/<name>` or `target/<name>` to half a sentence."""
+
+StillRunning = Callable[[Transaction, str], Mapping[str, str]]
+"""Which targets of an environment still run something that was deployed to them, and what: a target's name to half a sentence."""
 
 
 class EstateRevision(Value):
@@ -46,14 +49,23 @@ def nothing_in_use(tx: Transaction) -> Mapping[str, str]:
     return {}
 
 
+def nothing_runs(tx: Transaction, environment: str) -> Mapping[str, str]:
+    """The answer of an installation that never deployed anything."""
+    del tx, environment
+    return {}
+
+
 class Environments:
     """The estate of one installation. Safe to share between threads."""
 
-    def __init__(self, store: Store, clock: Clock, identifiers: Identifiers, in_use: InUse = nothing_in_use) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, identifiers: Identifiers, in_use: InUse = nothing_in_use, still_running: StillRunning = nothing_runs
+    ) -> None:
         self._store = store
         self._clock = clock
         self._identifiers = identifiers
         self._in_use = in_use
+        self._still_running = still_running
         self._read: tuple[Digest, Estate] | None = None  # the newest document, parsed once
 
     def current(self, tx: Transaction | None = None) -> tuple[Estate, int]:
@@ -84,11 +96,14 @@ class Environments:
         """What `apply` would change."""
         return diff(self.current()[0], in_order(new))
 
-    def apply(self, actor: Actor, new: Estate, *, source_digest: Digest, expected_revision: int | None = None) -> tuple[int, tuple[Change, ...]]:
+    def apply(
+        self, actor: Actor, new: Estate, *, source_digest: Digest, expected_revision: int | None = None, forget: Collection[str] = ()
+    ) -> tuple[int, tuple[Change, ...]]:
         """Make `new` the estate. Returns its revision and what changed; nothing, when it is the estate already.
 
         `expected_revision` is the revision that the caller looked at: when another one is applied by now, this is a `Conflict`.
-        Raises `InvalidEstate`, `EstateInUse`, `Conflict`.
+        `forget` names targets that may leave although they still run what was deployed to them; nothing is stopped there.
+        Raises `InvalidEstate`, `EstateInUse`, `TargetStillRuns`, `TargetNotLeaving`, `Conflict`.
         """
         new = require_valid(new)
         with self._store.writing() as tx:
@@ -99,10 +114,11 @@ class Environments:
             if not changes:
                 return revision, ()
             self._refuse_in_use(tx, changes)
-            self._append(tx, old, revision, new, actor=actor, source_digest=source_digest)
+            self._refuse_still_running(tx, old, changes, forget)
+            self._append(tx, old, revision, new, actor=actor, source_digest=source_digest, forgotten=forget)
         return revision + 1, changes
 
-    def _append(self, tx: Transaction, old: Estate, revision: int, new: Estate, *, actor: Actor, source_digest: Digest) -> None:
+    def _append(self, tx: Transaction, old: Estate, revision: int, new: Estate, *, actor: Actor, source_digest: Digest, forgotten: Collection[str]) -> None:
         now = self._clock.now()
         digest = blobs.put(tx, new.canonical(), ESTATE_MEDIA_TYPE, now)
         row = {"revision": revision + 1, "digest": digest, "source_digest": source_digest, "applied_by": actor.name, "applied_at": format_instant(now)}
@@ -116,6 +132,7 @@ class Environments:
             subject="estate",
             before=old.content_digest() if revision else None,
             after=digest,
+            reason=f"forgot the targets {', '.join(sorted(forgotten))}" if forgotten else None,
         )
 
     def _refuse_in_use(self, tx: Transaction, changes: tuple[Change, ...]) -> None:
@@ -123,6 +140,18 @@ class Environments:
         reasons = {subject: reason for subject, reason in self._in_use(tx).items() if subject in leaving} if leaving else {}
         if reasons:
             raise EstateInUse(reasons)
+
+    def _refuse_still_running(self, tx: Transaction, old: Estate, changes: tuple[Change, ...], forget: Collection[str]) -> None:
+        leaving = [target for target in old.targets if f"target/{target.name}" in {change.subject for change in changes if _leaves(change)}]
+        staying = sorted(set(forget) - {target.name for target in leaving})
+        if staying:
+            raise TargetNotLeaving(f"{', '.join(staying)} would not leave the estate.", next_step="Forget only targets that the new estate no longer has.")
+        running: dict[str, str] = {}
+        for environment in sorted({target.environment for target in leaving}):
+            running |= self._still_running(tx, environment)
+        reasons = {target.name: running[target.name] for target in leaving if target.name in running and target.name not in forget}
+        if reasons:
+            raise TargetStillRuns(reasons)
 
     def _newest(self, tx: Transaction) -> EstateRevision | None:
         row = tx.connection.execute(sa.select(estate_revisions).order_by(estate_revisions.c.revision.desc()).limit(1)).mappings().first()

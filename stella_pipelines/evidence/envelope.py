@@ -59,6 +59,8 @@ def read_envelope(content: bytes) -> Envelope:
         if key_id.decode() in envelope.signatures:
             raise PacketMalformed("Two signatures name the same key.")
         envelope.signatures[key_id.decode()] = Signature(key_id.decode(), _base64(signature).hex())
+    if list(envelope.signatures) != sorted(envelope.signatures):  # or two orders would be two packets, with two digests, of one statement
+        raise PacketNotCanonical("The packet's signatures do not stand in the order of their key ids.")
     return envelope
 
 

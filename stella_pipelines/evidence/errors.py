@@ -86,7 +86,13 @@ class StoredPacketDamaged(StellaError):
     code = "EVID_STORED_DAMAGED"
 
 
+class StoredPacketDiffers(StellaError):
+    """A stored packet is genuine, but the database's rows say something else about it than was sealed: rows were edited or swapped."""
+
+    code = "EVID_STORED_DIFFERS"
+
+
 class ClockWentBack(StellaError):
-    """The machine's clock stands far behind the newest packet; sealing now would put events in a wrong order."""
+    """The machine's clock stands far behind the newest packet; a decision made now would stand at a wrong time."""
 
     code = "SYS_CLOCK_WENT_BACK"

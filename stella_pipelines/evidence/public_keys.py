@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from stella_pipelines.evidence.errors import KeyInvalid
+
+_BEGIN: Final = b"-----BEGIN"
 
 
 def key_id_of(key: Ed25519PublicKey) -> str:
@@ -18,6 +21,8 @@ def key_id_of(key: Ed25519PublicKey) -> str:
 
 def load_public_key(pem: bytes) -> Ed25519PublicKey:
     """The key in `pem`; `KeyInvalid` for anything but one Ed25519 public key."""
+    if pem.count(_BEGIN) != 1:  # the library would take the first of several and pass over the others
+        raise _invalid()
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -28,4 +33,7 @@ def load_public_key(pem: bytes) -> Ed25519PublicKey:
 
 
 def _invalid() -> KeyInvalid:
-    return KeyInvalid("A given public key is not an Ed25519 public key in PEM form.", next_step="Give the file evidence.pub of the installation.")
+    return KeyInvalid(
+        "A given public key file does not hold exactly one Ed25519 public key in PEM form.",
+        next_step="Give the file evidence.pub of the installation, and one --key per file.",
+    )

@@ -1,6 +1,7 @@
 """Sealing and finding packets. A packet is signed and inserted in the caller's transaction: the fact and its evidence happen together.
 
-The row of the environment's head is locked first, so packets of one environment get dense numbers in the order of their commits.
+The row of the environment's head is locked first, so packets of one environment get dense numbers in the order of their commits. Whether a
+clock that went back stops the sealing or is noted in the packet says `lateness.py`; whether a stored packet is genuine says `stored.py`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from stella_pipelines.core import limits
 from stella_pipelines.core.clock import Instant, as_utc, format_instant, parse_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.evidence.envelope import write_envelope
-from stella_pipelines.evidence.errors import ClockWentBack, EvidenceMissing, StoredPacketDamaged
+from stella_pipelines.evidence.errors import ClockWentBack, EvidenceMissing, PredicateInvalid, StoredPacketDamaged
 from stella_pipelines.evidence.keys import SigningKey
+from stella_pipelines.evidence.lateness import CLOCK_KEY, ClockNote, late_clock_of, lateness
 from stella_pipelines.evidence.statement import Kind, Seal, Subject, make_statement
 from stella_pipelines.evidence.tables import evidence_heads, evidence_packets, evidence_subjects
 from stella_pipelines.store.database import Transaction
@@ -60,10 +61,16 @@ class Evidence:
         predicate: Mapping[str, object],
         at: datetime,
     ) -> SealedPacket:
-        """Sign and store a packet. The predicate needs `inputs`; its `seal` is added here (`Statement.claim()` takes it off again)."""
-        sequence = _next_sequence(tx, environment, as_utc(at))
+        """Sign and store a packet. The predicate needs `inputs`; its `seal` is added here (`Statement.claim()` takes it off again).
+
+        A clock far behind the newest packet refuses a decision (`ClockWentBack`); the end of a deployment is sealed and says so in `clock`.
+        """
+        sequence, newest = _next_in_line(tx, environment, as_utc(at))
+        late = lateness(newest, as_utc(at))
+        if late is not None and late_clock_of(kind) == "refuse":
+            raise _clock_went_back(environment, newest, at)
         seal = Seal(packet_id=packet_id, environment=environment, sequence=sequence, sealed_at=at)
-        envelope = write_envelope(make_statement(kind, subjects, predicate, seal).canonical(), self._signer)
+        envelope = write_envelope(make_statement(kind, subjects, _with_clock(predicate, late), seal).canonical(), self._signer)
         packet = SealedPacket(
             id=packet_id,
             kind=kind,
@@ -84,6 +91,18 @@ class Evidence:
             raise EvidenceMissing(f"There is no evidence packet {packet_id[:80]!r}.", next_step="List the packets with 'stella evidence list'.")
         return _packet(row)
 
+    def subjects(self, tx: Transaction, packet_id: str) -> builtins.list[tuple[str, str]]:
+        """What a packet is about as the rows for searching say it: names and digests, in their order."""
+        columns = sa.select(evidence_subjects.c.name, evidence_subjects.c.digest)
+        query = columns.where(evidence_subjects.c.packet_id == packet_id).order_by(evidence_subjects.c.position)
+        return [(row.name, row.digest) for row in tx.connection.execute(query)]
+
+    def after(self, tx: Transaction, environment: str, sequence: int, limit: int) -> builtins.list[SealedPacket]:
+        """The packets of an environment that follow this number, in the order of their sequence."""
+        mine = (evidence_packets.c.environment == environment) & (evidence_packets.c.sequence > sequence)
+        query = sa.select(evidence_packets).where(mine).order_by(evidence_packets.c.sequence).limit(limit)
+        return [_packet(row) for row in tx.connection.execute(query).mappings()]
+
     def list(
         self, tx: Transaction, *, environment: str | None = None, kind: str | None = None, subject: Digest | None = None, limit: int = 50
     ) -> builtins.list[SealedPacket]:
@@ -99,20 +118,28 @@ class Evidence:
         return [_packet(row) for row in tx.connection.execute(query).mappings()]
 
 
-def _next_sequence(tx: Transaction, environment: str, at: datetime) -> int:
-    """Lock the environment's head and count it up. Another sealer of the same environment waits here until our commit."""
+def _next_in_line(tx: Transaction, environment: str, at: datetime) -> tuple[int, datetime]:
+    """Lock the environment's head and count it up: the number, and the newest time before. Another sealer waits here until our commit."""
     first = insert(tx, evidence_heads).values(environment=environment, sequence=1, newest_at=format_instant(at))
     counted = first.on_conflict_do_update(index_elements=["environment"], set_={"sequence": evidence_heads.c.sequence + 1})
     head = tx.connection.execute(counted.returning(evidence_heads.c.sequence, evidence_heads.c.newest_at)).one()
     newest = parse_instant(head.newest_at)
-    if (newest - at).total_seconds() > limits.CLOCK_BACK_MAX_S:
-        raise ClockWentBack(
-            f"It is {format_instant(at)} here, but {environment} has evidence of {head.newest_at}.",
-            next_step="Set this machine's clock (NTP), then try again; if the older packet is the wrong one, wait until its time has passed.",
-        )
     if at > newest:
         tx.connection.execute(sa.update(evidence_heads).where(evidence_heads.c.environment == environment).values(newest_at=format_instant(at)))
-    return int(head.sequence)
+    return int(head.sequence), newest
+
+
+def _with_clock(predicate: Mapping[str, object], late: ClockNote | None) -> Mapping[str, object]:
+    if CLOCK_KEY in predicate:
+        raise PredicateInvalid(f"{CLOCK_KEY!r} in a predicate is written by the sealing itself.", next_step="This is a mistake in the calling code.")
+    return predicate if late is None else {**predicate, CLOCK_KEY: late.document()}
+
+
+def _clock_went_back(environment: str, newest: datetime, at: datetime) -> ClockWentBack:
+    return ClockWentBack(
+        f"It is {format_instant(at)} here, but {environment} has evidence of {format_instant(newest)}.",
+        next_step="Set this machine's clock (NTP), then try again; if the older packet is the wrong one, wait until its time has passed.",
+    )
 
 
 def _insert(tx: Transaction, packet: SealedPacket, subjects: Sequence[Subject]) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
 
+from stella_pipelines.core.canonical import canonical_json
 from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
@@ -25,6 +26,10 @@ PREDICATES: Final[Mapping[Kind, str]] = {
 }
 FORM_VERSION: Final = 1
 SEAL_KEY: Final = "seal"
+DEPTH_MAX: Final = 100
+"""Objects and lists within each other in a statement. A limit of our own, or the deepest packet would depend on the reader's stack."""
+ShownText = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$")]
+"""Text that is shown to people: without control characters and invisible ones, which could make a terminal show something else."""
 
 
 def _from_digest_set(value: object) -> object:
@@ -39,15 +44,15 @@ def _to_digest_set(digest: Digest) -> dict[str, str]:
 class Subject(Value):
     """One thing that the statement is about: a name for people, a digest as its identity."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    name: ShownText
     digest: Annotated[Digest, BeforeValidator(_from_digest_set), PlainSerializer(_to_digest_set, when_used="json")]
 
 
 class Seal(Value):
     """The packet's own place: its id, and its number in the dense sequence of its environment."""
 
-    packet_id: str
-    environment: str
+    packet_id: ShownText
+    environment: ShownText
     sequence: Annotated[int, Field(ge=1, strict=True)]
     sealed_at: Instant
 
@@ -60,7 +65,7 @@ class Input(Value):
 
 
 class _Form(Value):
-    version: Literal[1]
+    version: Annotated[int, Field(strict=True, ge=FORM_VERSION, le=FORM_VERSION)]  # not Literal[1], for which true is 1
 
 
 class _Common(Value):
@@ -94,6 +99,11 @@ class Statement(Value):
         return Seal.model_validate(self.predicate[SEAL_KEY])
 
     @property
+    def has_exact_seal(self) -> bool:
+        """Whether the seal is written as sealing writes it: a time in another zone's spelling would be another text for the same place."""
+        return canonical_json(self.seal.document()) == canonical_json(self.predicate[SEAL_KEY])
+
+    @property
     def inputs(self) -> tuple[Input, ...]:
         """Everything that the predicate depends on."""
         return _Common.model_validate(self.predicate).inputs
@@ -103,10 +113,22 @@ class Statement(Value):
         return {name: value for name, value in self.predicate.items() if name != SEAL_KEY}
 
 
+def is_too_deep(document: object) -> bool:
+    """Whether a JSON value has more levels than a statement may have. Without recursion, because it judges hostile values."""
+    level: list[object] = [document]
+    for _ in range(DEPTH_MAX + 1):
+        level = [inner for value in level if isinstance(value, Mapping | list | tuple) for inner in (value.values() if isinstance(value, Mapping) else value)]
+        if not level:
+            return False
+    return True
+
+
 def make_statement(kind: Kind, subjects: Sequence[Subject], predicate: Mapping[str, object], seal: Seal) -> Statement:
     """The statement of a packet. The form's version is added when the caller left it out; `PredicateInvalid` for what is missing otherwise."""
     if SEAL_KEY in predicate or not subjects:
         raise PredicateInvalid(f"A {kind} packet needs a subject, and a predicate without {SEAL_KEY!r}.", next_step="This is a mistake in the calling code.")
+    if is_too_deep({"predicate": predicate}):
+        raise PredicateInvalid(f"The predicate of a {kind} packet has too many levels.", next_step="This is a mistake in the calling code.")
     complete = {"stella": {"version": FORM_VERSION}, **predicate, SEAL_KEY: seal.document()}
     try:
         _Common.model_validate(complete)

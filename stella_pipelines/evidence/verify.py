@@ -5,7 +5,7 @@ The order of the checks, each of which refuses:
 1. the size, before anything else;
 2. the envelope's exact form (`envelope.py`), which bounds the work on hostile bytes;
 3. every signature: by a key that was given, and valid. One unknown key refuses the packet, or its signature could be changed unseen;
-4. only then the payload: JSON without duplicate keys, in RFC 8785 bytes;
+4. only then the payload: JSON without duplicate keys, of bounded depth, in RFC 8785 bytes;
 5. the statement: in-toto v1, a kind that is known here, with version, inputs and seal.
 
 A verified packet is genuine and complete in itself. Whether packets are missing between two of them shows in their seals' sequence.
@@ -28,7 +28,7 @@ from stella_pipelines.core.values import Value
 from stella_pipelines.evidence.envelope import read_envelope
 from stella_pipelines.evidence.errors import KeyUnknown, KindUnknown, PacketMalformed, PacketNotCanonical, SignatureInvalid
 from stella_pipelines.evidence.public_keys import key_id_of, load_public_key
-from stella_pipelines.evidence.statement import Kind, Seal, Statement
+from stella_pipelines.evidence.statement import Kind, Seal, Statement, is_too_deep
 
 
 class VerifiedPacket(Value):
@@ -77,6 +77,8 @@ def _read_statement(payload: bytes) -> Statement:
         canonical = canonical_json(document)
     except (ValueError, RecursionError, NotCanonical) as error:
         raise PacketMalformed("The packet's payload is not plain JSON.") from error
+    if is_too_deep(document):
+        raise PacketMalformed("The packet's payload has too many levels.")
     if canonical != payload:
         raise PacketNotCanonical("The packet's payload is not in canonical JSON.")
     try:
@@ -93,6 +95,8 @@ def _seal_of(statement: Statement) -> Seal:
         seal, _ = statement.seal, statement.inputs
     except (ValidationError, KeyError) as error:
         raise PacketMalformed("The packet's predicate lacks its version, its inputs or its seal.") from error
+    if not statement.has_exact_seal:
+        raise PacketMalformed("The packet's seal is not written in its own form.")
     return seal
 
 

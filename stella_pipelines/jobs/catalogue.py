@@ -24,6 +24,7 @@ def all_jobs() -> list[dg.JobDefinition]:
         operator.cancel_promotion,
         operator.continue_promotion,
         operator.rollback_environment,
+        operator.retry_deployment,
         operator.inspect_target,
     ]
 

@@ -15,6 +15,7 @@ from resources.control_plane import ControlPlaneResource
 from resources.signer import SignerResource
 from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, Progress
 from stella_pipelines.jobs.failures import failures_explained
+from stella_pipelines.jobs.holding import ended_runs, holder_of
 from stella_pipelines.jobs.reporting import deployment_events
 
 
@@ -29,8 +30,8 @@ class DeploymentRun(dg.Config):
 def roll_out(context: dg.OpExecutionContext, config: DeploymentRun, control_plane: ControlPlaneResource, signer: SignerResource) -> Iterator[Any]:
     plane = control_plane.plane
     with failures_explained():
-        # The promotion and not the run holds the leases: a run that follows a dead one takes over at once, and the dead one's token is too low.
-        record = asyncio.run(plane.deployments.run(config.promotion_id, f"deployment/{config.promotion_id}", _logged(context)))
+        gone = ended_runs(context.instance)
+        record = asyncio.run(plane.deployments.run(config.promotion_id, holder_of(context.run_id), _logged(context), gone=gone))
         yield from deployment_events(plane, context.instance, signer, record)
     raise_unless_succeeded(record)
     yield dg.Output(record.state.value, metadata={"deployment": record.id, "packet": record.packet_id or "none"})

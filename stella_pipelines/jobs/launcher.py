@@ -2,7 +2,7 @@
 
 Falling back is safe only while nothing was asked for yet: no runner configured, or no connection to it. When the runner was asked and did
 not answer, nobody knows whether the run lives, so the launch fails, and `recovery.py` follows it with a new attempt.
-Not here: how a run is executed (`runner.py`).
+Not here: how a run is executed (`runner.py`), and how it is judged whether a run of the code server lives (`witnesses.py`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dagster import DagsterRun
-from dagster._core.errors import DagsterLaunchFailedError
+from dagster._core.errors import DagsterLaunchFailedError, DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
-from dagster._serdes import ConfigurableClassData
+from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._grpc.client import DagsterGrpcClient
+from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._serdes import ConfigurableClassData, deserialize_value
+
+from stella_pipelines.jobs.witnesses import heard, judged
 
 SOCKET_VARIABLE: Final = "STELLA_RUNNER_SOCKET"
 RUNNER_TAG: Final = "stella/runner_pid"
@@ -88,10 +93,23 @@ class WarmRunLauncher(DefaultRunLauncher):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the run's process lives. A runner that is away took its runs with it: they die with their parent."""
-        if RUNNER_TAG not in run.tags:
-            return CheckRunHealthResult(WorkerStatus.RUNNING, "started by the code server, which does not report its runs")
+        if GRPC_INFO_TAG in run.tags and RUNNER_TAG not in run.tags:
+            return judged(heard(self._instance, run, self._code_server_has(run.run_id)))
         try:
             answer = ask_runner(self._socket_path, "status", run.run_id)
-        except (RunnerAway, OSError) as error:
-            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"the runner is away: {error}")
+        except RunnerAway:
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the runner is away, and its runs with it")
+        except (OSError, ValueError) as error:
+            return CheckRunHealthResult(WorkerStatus.UNKNOWN, f"the runner did not answer: {error}")
         return CheckRunHealthResult(WorkerStatus[answer["status"]], answer["says"])
+
+    def _code_server_has(self, run_id: str) -> bool | None:
+        """Whether the code server that started the run has it now; None when it cannot be asked."""
+        client: DagsterGrpcClient | None = self._get_grpc_client_for_termination(run_id)  # type: ignore[no-untyped-call]  # Dagster's own method
+        if client is None:
+            return None
+        try:
+            answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run_id), timeout=int(ANSWER_TIMEOUT_S))
+        except DagsterUserCodeUnreachableError:
+            return None
+        return deserialize_value(answer, CanCancelExecutionResult).can_cancel

@@ -22,6 +22,7 @@ from stella_pipelines.deployments.model import DeploymentState, TargetObservatio
 from stella_pipelines.jobs import recovery
 from stella_pipelines.jobs.deployment import raise_unless_succeeded
 from stella_pipelines.jobs.failures import failures_explained
+from stella_pipelines.jobs.holding import ended_runs, holder_of
 from stella_pipelines.jobs.reporting import deployment_events
 from stella_pipelines.promotions.errors import ReleaseNotPromotable
 from stella_pipelines.promotions.promotion import Promotion
@@ -64,6 +65,14 @@ class PromotionName(dg.Config):
 
     promotion: str = Field(description=_PROMOTION)
     actor: str = Field(description=_ACTOR)
+
+
+class RetryRequest(dg.Config):
+    """Try a deployment again on the targets on which it did not succeed."""
+
+    deployment: str = Field(description="The deployment's id (dep_…), as its run and 'stella status' show it.")
+    actor: str = Field(description=_ACTOR)
+    reason: str = Field(default="", description="Why; kept in the evidence.")
 
 
 class TargetName(dg.Config):
@@ -115,10 +124,22 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackRequest, control_p
     plane = control_plane.plane
     with failures_explained():
         digest = _identity(plane.releases.find(config.to)) if config.to else None
-        record = asyncio.run(plane.deployments.rollback(_actor(config.actor), config.environment, digest, config.reason))
+        holder, gone = holder_of(context.run_id), ended_runs(context.instance)
+        record = asyncio.run(plane.deployments.rollback(_actor(config.actor), config.environment, digest, config.reason, holder=holder, gone=gone))
         yield from deployment_events(plane, context.instance, signer, record)
     # Without a release to go to, an unfinished deployment is taken back, and that is what it then says.
     raise_unless_succeeded(record, (DeploymentState.SUCCEEDED, DeploymentState.ROLLED_BACK))
+    yield dg.Output(record.id, metadata={"packet": record.packet_id or "none"})
+
+
+@dg.op(out=dg.Out(str), description="Bring what the deployment was to bring to the targets on which it did not succeed, and to no other.")
+def retry_failed(context: dg.OpExecutionContext, config: RetryRequest, control_plane: ControlPlaneResource, signer: SignerResource) -> Iterator[Any]:
+    plane = control_plane.plane
+    with failures_explained():
+        holder, gone = holder_of(context.run_id), ended_runs(context.instance)
+        record = asyncio.run(plane.deployments.retry_failed(_actor(config.actor), config.deployment, config.reason, holder=holder, gone=gone))
+        yield from deployment_events(plane, context.instance, signer, record)
+    raise_unless_succeeded(record)
     yield dg.Output(record.id, metadata={"packet": record.packet_id or "none"})
 
 
@@ -208,6 +229,11 @@ def continue_promotion() -> None:
 @dg.job(description="Bring an environment back to an earlier proven release, now. Sealed as evidence.", **_IN_PROCESS)
 def rollback_environment() -> None:
     roll_back()
+
+
+@dg.job(description="Try a deployment again on the targets on which it did not succeed, with what was approved for them.", **_IN_PROCESS)
+def retry_deployment() -> None:
+    retry_failed()
 
 
 @dg.job(description="Ask one target what it runs. Changes nothing.", **_IN_PROCESS)

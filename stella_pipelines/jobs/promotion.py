@@ -47,11 +47,27 @@ def gather_plan(context: dg.OpExecutionContext, config: PromotionRun, control_pl
                 f"Nothing to decide: {promotion.id} is {promotion.state} at attempt {promotion.attempt}, this run is for attempt {config.attempt}."
             )
             return
+        asyncio.run(_look_upstream(context, plane, promotion.environment))
         plan, failure = _plan(plane, promotion)
         if failure is not None:
             context.log.error(f"{failure['code']}: {failure['what']} {failure['next_step']}")
         evaluation = plane.promotions.begin_evaluation(promotion.id, config.attempt, plan, failure)
     yield dg.Output(evaluation, metadata=_about(promotion, evaluation))
+
+
+async def _look_upstream(context: dg.OpExecutionContext, plane: ControlPlane, environment: str) -> None:
+    """Look at the environments that this one promotes from: the gates must judge what runs there now, and not what ran there some time ago.
+
+    A look that cannot be taken is reported and changes nothing: the last one stays, with its age, and the gate refuses one that is too old.
+    """
+    declared = plane.environments.current()[0].environment(environment)
+    for name in declared.promotes_from if declared else ():
+        try:
+            seen = await plane.deployments.observe(name)
+        except StellaError as error:
+            context.log.warning(f"{name} could not be looked at. {error}")
+        else:
+            context.log.info(f"{name} was looked at: {'healthy' if seen.healthy else 'not as released or not healthy'}.")
 
 
 def _plan(plane: ControlPlane, promotion: Promotion) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -2,13 +2,14 @@
 
 The run's id is a function of the row (`run_id_of`), so whoever submits a row a second time finds the run. A row that was submitted is
 never submitted again: a run that somebody deleted does not come back. Passes are serialised by a lease, because Dagster would queue a run
-a second time if two submitters saw it unqueued at the same moment.
+a second time if two submitters saw it unqueued at the same moment. A row that fails is noted and rests (`backoff.py`); the others go on.
 
 Uses `DagsterInstance.create_run_for_job` and the remote origins, which are less public than a sensor's `RunRequest`; pinned by tests.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 import uuid
 from collections.abc import Callable, Mapping
@@ -24,9 +25,12 @@ from dagster._core.workspace.context import BaseWorkspaceRequestContext
 
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.limits import LEASE_TTL_S, OUTBOX_BATCH_MAX
+from stella_pipelines.jobs.backoff import REST_S_MAX, rest_after
 from stella_pipelines.store import leases, outbox
-from stella_pipelines.store.leases import LeaseHeld
+from stella_pipelines.store.leases import Lease, LeaseHeld, LeaseLost
 from stella_pipelines.store.outbox import OutboxRow
+
+log = logging.getLogger("stella.submission")
 
 CODE_LOCATION: Final = "stella"
 REPOSITORY: Final = "__repository__"
@@ -60,25 +64,53 @@ def run_id_of(kind: str, subject: str, attempt: int) -> str:
 
 def submit_pending(plane: ControlPlane, submitter: Submitter) -> list[str]:
     """Submit what the outbox holds; the ids of the runs. Does nothing when another process is submitting right now."""
-    with plane.store.reading() as tx:
-        if not outbox.pending(tx, 1):
-            return []
+    if not _due(plane, 1):
+        return []
     try:
         with plane.store.writing() as tx:
             lease = leases.acquire(tx, SUBMITTER_LEASE, submitter.holder, plane.clock.now(), LEASE_TTL_S)
     except LeaseHeld:
         return []
     try:
-        return _submit_batch(plane, submitter)
+        return _submit_batch(plane, submitter, lease)
     finally:
         with plane.store.writing() as tx:
             leases.release(tx, lease)
 
 
-def _submit_batch(plane: ControlPlane, submitter: Submitter) -> list[str]:
+def _due(plane: ControlPlane, limit: int) -> list[OutboxRow]:
     with plane.store.reading() as tx:
-        rows = outbox.pending(tx, OUTBOX_BATCH_MAX)
-    return [_submit(plane, submitter, row) for row in rows]
+        return outbox.due(tx, plane.clock.now(), REST_S_MAX, limit)
+
+
+def _submit_batch(plane: ControlPlane, submitter: Submitter, lease: Lease) -> list[str]:
+    submitted = []
+    for row in _due(plane, OUTBOX_BATCH_MAX):
+        try:
+            with plane.store.writing() as tx:  # rows that fail slowly could outlast the lease
+                lease = leases.renew(tx, lease, plane.clock.now(), LEASE_TTL_S)
+        except LeaseLost:
+            break  # another process goes on with the rest
+        run_id = _submit_or_note(plane, submitter, row)
+        submitted += [run_id] if run_id is not None else []
+    return submitted
+
+
+def _submit_or_note(plane: ControlPlane, submitter: Submitter, row: OutboxRow) -> str | None:
+    """The run's id; None when this row failed, which is written into the row for whoever asks why nothing happens."""
+    try:
+        return _submit(plane, submitter, row)
+    except Exception as error:  # noqa: BLE001  # whatever it is, from Dagster or its database: it must not stop the rows behind this one
+        _note_failure(plane, row, error)
+        return None
+
+
+def _note_failure(plane: ControlPlane, row: OutboxRow, error: Exception) -> None:
+    now = plane.clock.now()
+    rest = rest_after(row.failures + 1)
+    with plane.store.writing() as tx:
+        outbox.note_failure(tx, row.id, f"{type(error).__name__}: {error}", now + rest, now)
+    log.warning("%s run of %s was not submitted (failure %d, next try in %g s)", row.kind, row.subject, row.failures + 1, rest.total_seconds(), exc_info=error)
 
 
 def _submit(plane: ControlPlane, submitter: Submitter, row: OutboxRow) -> str:

@@ -19,7 +19,7 @@ from stella_pipelines.lab.registry import PROGRAMS as REGISTRY_PROGRAMS
 from stella_pipelines.lab.registry import LabRegistry
 from stella_pipelines.lab.sshd import SshServer
 
-_KEY_FILE_BEFORE: Final = 23
+KEY_FILE_BEFORE: Final = 23
 """Engines before this release take their id from a key file, later ones from a file in their data folder."""
 _APP_PORT: Final = 8080
 _COMMAND_TIMEOUT_S: Final = 10.0
@@ -65,7 +65,7 @@ class Rig:
             engine.wait()
 
     def _make_engines(self) -> None:
-        has_key_file, driver = engine_release() < _KEY_FILE_BEFORE, storage_driver(self._folder)
+        has_key_file, driver = engine_release() < KEY_FILE_BEFORE, storage_driver(self._folder)
         for index, name in enumerate(ENVIRONMENT_OF):
             settings = EngineSettings(
                 name=name,

@@ -1,13 +1,15 @@
 """Approvals: who may give one, and what one says. Pure.
 
 Names are compared without regard to case: `Alice` and `alice` are one person, so that a second spelling is no second seat.
+Whoever is barred is compared more broadly (`may_be_one_person`), so that an alias does not let anybody approve their own work.
+
+A person's last word is the one that was stored last, never the one with the latest time: a clock that was set back must not swallow a rejection.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final, Literal
 
 from stella_pipelines.core.actor import Actor
@@ -39,11 +41,13 @@ def same_person(one: str, other: str) -> bool:
     return one.casefold() == other.casefold()
 
 
-def is_author(actor: str, author: str) -> bool:
-    """Whether a commit's author (`Name <mail@host>`, a mail address or a plain name) is this actor: by name, address or the address's local part."""
-    match = _AUTHOR.fullmatch(author.strip())
-    name, email = (match["name"].strip(), match["email"]) if match else (author.strip(), author.strip())
-    return any(same_person(actor, known) for known in (name, email, email.split("@", 1)[0]) if known)
+def may_be_one_person(one: str, other: str) -> bool:
+    """Whether two names could be the same person's, for separation of duties: better one seat too few than one's own approval.
+
+    A name is a plain name, a mail address, or a commit's author (`Name <mail@host>`). A plain name is also compared with the local part of
+    an address; two addresses are the same only when they are wholly equal.
+    """
+    return any(_alike(left, right) for left in _names(one) for right in _names(other))
 
 
 def approval_gates(environment: Environment) -> tuple[tuple[Gate, ApprovalGateConfig], ...]:
@@ -79,13 +83,24 @@ def expiry_s(environment: Environment) -> float:
 
 
 def newest_per_person(approvals: Sequence[Approval]) -> tuple[Approval, ...]:
-    """Each person's last word, oldest first; one person has one voice."""
-    last = {approval.actor.name.casefold(): approval for approval in sorted(approvals, key=_moment)}
-    return tuple(sorted(last.values(), key=_moment))
+    """Each person's last word; one person has one voice. `approvals` come in the order in which they were stored, and so does the answer."""
+    last: dict[str, Approval] = {}
+    for approval in approvals:
+        last.pop(approval.actor.name.casefold(), None)  # so that the later word also takes the later place
+        last[approval.actor.name.casefold()] = approval
+    return tuple(last.values())
 
 
-def _moment(approval: Approval) -> tuple[datetime, str]:
-    return approval.at, approval.id
+def _names(person: str) -> tuple[str, ...]:
+    match = _AUTHOR.fullmatch(person.strip())
+    names = (match["name"].strip(), match["email"]) if match else (person.strip(),)
+    return tuple(name for name in names if name)
+
+
+def _alike(one: str, other: str) -> bool:
+    if ("@" in one) == ("@" in other):
+        return same_person(one, other)
+    return same_person(one.split("@", 1)[0], other.split("@", 1)[0])
 
 
 def _in(actor: str, members: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.identifiers import Identifiers
 from stella_pipelines.environments.model import Environment
 from stella_pipelines.promotions import records
-from stella_pipelines.promotions.approvals import Approval, bars_author, expiry_s, is_author, same_person, seats_of
+from stella_pipelines.promotions.approvals import Approval, bars_author, expiry_s, may_be_one_person, seats_of
 from stella_pipelines.promotions.errors import AlreadyDecided, NotEligible, PlanDiffers, PlanUnknown, SelfApproval, unknown_environment
 from stella_pipelines.promotions.moving import Mover
 from stella_pipelines.promotions.ports import CurrentEstate, KnownReleases
@@ -101,12 +101,13 @@ def refuse_own(actor: Actor, promotion: Promotion, environment: Environment, aut
     """Separation of duties. The control plane itself is nobody who could approve."""
     if actor.kind != "human":
         raise NotEligible("Only people approve and reject.", next_step="Let a member of the approval group do it under their own name.")
-    if same_person(actor.name, promotion.requested_by.name):
+    requester = promotion.requested_by.name
+    if may_be_one_person(actor.name, requester):
         raise SelfApproval(
-            f"{actor.name} requested promotion {promotion.id}, and nobody approves or rejects their own request.",
+            f"{requester} requested promotion {promotion.id}, and nobody approves or rejects their own request; you are {actor.name}.",
             next_step="Let somebody else of the approval group do it; you may cancel it.",
         )
-    if bars_author(environment) and author is not None and is_author(actor.name, author):
+    if bars_author(environment) and author is not None and may_be_one_person(actor.name, author):
         raise SelfApproval(
             f"{actor.name} wrote the commit of {promotion.release_label}, and {environment.name} bars its author.", next_step="Let somebody else approve it."
         )

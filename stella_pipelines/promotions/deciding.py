@@ -132,6 +132,7 @@ def decision_context(evaluation: Evaluation, promotion: Promotion, judged: list[
         requested_at=promotion.requested_at,
         begun_at=evaluation.begun_at,
         decided_at=now,
+        notes=evaluation.notes,
         gates=tuple(gate.reference for gate in judged),
     )
 

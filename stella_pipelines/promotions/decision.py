@@ -44,8 +44,13 @@ def combine(verdicts: Sequence[tuple[str, GateVerdict]], ungated: bool) -> Outco
 
 def retry_after_s(errors_before: int) -> float:
     """How long to wait after an error: 5 s, doubled for each error in a row before it, at most 15 minutes."""
+    return doubled_s(errors_before, RETRY_LONGEST_S)
+
+
+def doubled_s(times: int, longest_s: float) -> float:
+    """The first pause, doubled so many times, and never longer than the longest."""
     # The exponent is bounded first: 2 ** a_million would be computed exactly.
-    return float(min(RETRY_FIRST_S * 2 ** min(errors_before, 16), RETRY_LONGEST_S))
+    return float(min(RETRY_FIRST_S * 2 ** min(times, 16), longest_s))
 
 
 class GateReference(Value):
@@ -73,6 +78,7 @@ class DecisionContext(Value):
     requested_at: Instant
     begun_at: Instant
     decided_at: Instant
+    notes: tuple[str, ...] = ()
     gates: tuple[GateReference, ...]
 
 
@@ -94,7 +100,7 @@ class GateRecord(GateReference):
 
 
 class DecisionRecord(Value):
-    """The decision as it is sealed. The same context and inputs give the same bytes."""
+    """The decision as it is sealed. The same context and inputs give the same bytes. `notes` are what its reader must know beside the gates."""
 
     rules: str
     outcome: Literal["allow", "deny"]
@@ -109,6 +115,7 @@ class DecisionRecord(Value):
     reason: str
     approvers: tuple[str, ...]
     policies: tuple[NamedDigest, ...]
+    notes: tuple[str, ...] = ()
     gates: tuple[GateRecord, ...]
 
 

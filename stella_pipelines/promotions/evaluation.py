@@ -28,6 +28,8 @@ class Evaluation(Value):
     plan_digest: Digest | None
     plan_failure: dict[str, Any] | None
     estate_digest: Digest
+    notes: tuple[str, ...] = ()
+    """What whoever reads the outcome must know beside the gates: that they are not those of the request."""
     begun_at: Instant
     outcome: Literal["allow", "deny", "wait", "error", "superseded", "stale"] | None = None
     decided_at: Instant | None = None

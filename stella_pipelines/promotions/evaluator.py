@@ -21,6 +21,7 @@ from stella_pipelines.promotions.facts import StoredFacts
 from stella_pipelines.promotions.gates.judging import gather, judge
 from stella_pipelines.promotions.gates.port import GateContext, GateInputs, kind_of
 from stella_pipelines.promotions.gates.registry import gate_kinds, kind_named
+from stella_pipelines.promotions.gates_in_force import change_since, gates_in_force
 from stella_pipelines.promotions.history import DeploymentHistory
 from stella_pipelines.promotions.ports import CurrentEstate, KnownReleases
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
@@ -96,7 +97,7 @@ class Evaluator:
     def _new(
         self, tx: Transaction, promotion: Promotion, attempt: int, plan: Mapping[str, Any] | None, plan_failure: Mapping[str, Any] | None, now: datetime
     ) -> Evaluation:
-        estate, _ = self._environments.current(tx)
+        estate, revision = self._environments.current(tx)
         environment = estate.environment(promotion.environment)
         current = promotion.state is PromotionState.EVALUATING and attempt == promotion.attempt
         return Evaluation(
@@ -109,6 +110,7 @@ class Evaluator:
             plan_digest=None if plan is None else blobs.put(tx, canonical_json(plan), PLAN_TYPE, now),
             plan_failure=_failure(promotion.environment, environment, plan, plan_failure),
             estate_digest=blobs.put(tx, estate.canonical(), ESTATE_TYPE, now),
+            notes=_notes(promotion, estate, revision, environment),
             begun_at=now,
             outcome=None if current else "superseded",
         )
@@ -141,6 +143,11 @@ def _declared(estate: Estate, name: str) -> Environment:
     if environment is None:
         raise unknown_environment(name)
     return environment
+
+
+def _notes(promotion: Promotion, estate: Estate, revision: int, environment: Environment | None) -> tuple[str, ...]:
+    changed = environment and change_since(promotion.requested_under, gates_in_force(estate, revision, environment))
+    return (changed,) if changed else ()
 
 
 def _plan(tx: Transaction, digest: Digest | None) -> dict[str, Any] | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stella_pipelines.core.clock import Instant, format_instant
+from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.values import Value
 from stella_pipelines.promotions.evaluation import GateResult
 from stella_pipelines.promotions.gates.port import Verdict
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
+from stella_pipelines.promotions.wording import moment
 
 
 class Blocker(Value):
@@ -23,7 +24,7 @@ class Blocker(Value):
 
 
 class Explanation(Value):
-    """The whole answer. `summary` is one sentence; `would_change` is everything that a person or the time can do."""
+    """The whole answer. `summary` is one sentence and the notes; `would_change` is everything that a person or the time can do."""
 
     promotion_id: str
     state: PromotionState
@@ -32,23 +33,34 @@ class Explanation(Value):
     allowed_by: tuple[str, ...]
     would_change: tuple[str, ...]
     asked_again_at: Instant | None
+    notes: tuple[str, ...] = ()
 
 
-def explain(promotion: Promotion, results: Sequence[GateResult]) -> Explanation:
-    """Explain a promotion by the answers of its newest evaluation."""
+def explain(promotion: Promotion, results: Sequence[GateResult], notes: tuple[str, ...] = ()) -> Explanation:
+    """Explain a promotion by the answers and the notes of its newest evaluation."""
     blockers = tuple(_blocker(result) for result in results if result.verdict.verdict != "allow")
     changes = [change for blocker in blockers for change in blocker.would_change]
     if promotion.failure:
-        changes.insert(0, str(promotion.failure.get("next_step", "")))
+        changes.insert(0, _remedy(promotion))
     return Explanation(
         promotion_id=promotion.id,
         state=promotion.state,
-        summary=_summary(promotion, blockers),
+        summary=" ".join((_summary(promotion, blockers), *notes)),
         blockers=blockers,
         allowed_by=tuple(result.name for result in results if result.verdict.verdict == "allow"),
         would_change=tuple(dict.fromkeys(change for change in changes if change)),
         asked_again_at=promotion.waiting_until,
+        notes=notes,
     )
+
+
+def _remedy(promotion: Promotion) -> str:
+    """What would end a failure. While it waits: what is in the way, what to do about it, and that nobody needs to ask again."""
+    failure, again = promotion.failure or {}, promotion.waiting_until
+    next_step = str(failure.get("next_step", ""))
+    if promotion.state is not PromotionState.WAITING or again is None:
+        return next_step
+    return " ".join(part for part in (str(failure.get("what", "")), next_step, f"It is evaluated again by itself at {moment(again)}.") if part)
 
 
 def _blocker(result: GateResult) -> Blocker:
@@ -69,13 +81,15 @@ def _summary(promotion: Promotion, blockers: Sequence[Blocker]) -> str:
 
 def _for(promotion: Promotion, gates: str) -> str:
     if promotion.failure:
-        return f" because there is no plan ({promotion.failure.get('what', 'unknown')})"
+        # A refused start forgets the evaluation that allowed it; a plan that could not be made has one.
+        problem = "its deployment was refused before it touched anything" if promotion.evaluation_id is None else "there is no plan"
+        return f" because {problem} ({promotion.failure.get('what', 'unknown')})"
     return f" for {gates}" if gates else ""
 
 
 def _when(promotion: Promotion) -> str:
     again = promotion.waiting_until
-    return "an event, such as an approval, asks its gates again" if again is None else f"its gates are asked again at {format_instant(again)}"
+    return "an event, such as an approval, asks its gates again" if again is None else f"its gates are asked again at {moment(again)}"
 
 
 def _failure(promotion: Promotion) -> str:

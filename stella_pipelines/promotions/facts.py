@@ -23,7 +23,7 @@ class StoredFacts:
         self._releases = releases
 
     def approvals(self) -> tuple[Approval, ...]:
-        """Every approval and rejection of this promotion, oldest first."""
+        """Every approval and rejection of this promotion, in the order in which they were stored."""
         return records.approvals_of(self._tx, self._promotion.id)
 
     def last_proven(self, environment: str) -> ProvenDeployment | None:

@@ -15,6 +15,7 @@ from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.promotions.errors import IllegalCommand
+from stella_pipelines.promotions.gates_in_force import GatesInForce
 from stella_pipelines.promotions.transitions import LIVE, REFUSED, CommandName, PromotionState, allowed, answer
 
 __all__ = [
@@ -68,6 +69,10 @@ class Promotion(Value):
     revision: Annotated[int, Field(ge=1)] = 1
     failure: dict[str, Any] | None = None
     eligible: tuple[EligibleGroup, ...] = ()
+    requested_under: GatesInForce | None = None
+    """The gates of the environment when it was requested."""
+    refused_starts: Annotated[int, Field(ge=0)] = 0
+    """How often its deployment was refused at its start because what was allowed held no more."""
 
     @property
     def live(self) -> bool:
@@ -190,12 +195,15 @@ class DeploymentRolledBack(DeploymentFailed):
 
 
 class PlanChanged(Command):
-    """The plan that would be carried out now is not the approved one. Nothing was touched; the gates are asked again."""
+    """What was allowed holds no more at the start: another plan, or a gate that objects now. Nothing was touched; the gates are asked again later."""
 
     name = CommandName.PLAN_CHANGED
+    until: Instant
+    failure: dict[str, Any]
 
     def changes(self, promotion: Promotion) -> dict[str, Any]:
-        return {"attempt": promotion.attempt + 1, "deployment_id": None, "decision_packet": None, "plan_digest": None, "evaluation_id": None}
+        forgotten = {"deployment_id": None, "decision_packet": None, "plan_digest": None, "evaluation_id": None}
+        return {**forgotten, "refused_starts": promotion.refused_starts + 1, "waiting_until": self.until, "failure": self.failure}
 
 
 class Cancel(Command):

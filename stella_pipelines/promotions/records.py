@@ -120,14 +120,16 @@ def results_of(tx: Transaction, evaluation: Evaluation) -> list[GateResult]:
 
 
 def add_approval(tx: Transaction, approval: Approval) -> None:
-    """Store one person's word."""
-    row = {"id": approval.id, "promotion_id": approval.promotion_id, "actor": approval.actor.name, "at": format_instant(approval.at)}
+    """Store one person's word under the promotion's next number. Of two at the same moment the second is a `Conflict`."""
+    given = sa.select(sa.func.coalesce(sa.func.max(approvals.c.number), 0)).where(approvals.c.promotion_id == approval.promotion_id)
+    number = int(tx.connection.execute(given).scalar_one()) + 1
+    row = {"id": approval.id, "promotion_id": approval.promotion_id, "number": number, "actor": approval.actor.name, "at": format_instant(approval.at)}
     tx.connection.execute(sa.insert(approvals).values(**row, document=approval.canonical().decode()))
 
 
 def approvals_of(tx: Transaction, promotion_id: str) -> tuple[Approval, ...]:
-    """Every approval and rejection of a promotion, oldest first."""
-    query = sa.select(approvals.c.document).where(approvals.c.promotion_id == promotion_id).order_by(approvals.c.at, approvals.c.id)
+    """Every approval and rejection of a promotion, in the order in which they were stored, whatever their clocks said."""
+    query = sa.select(approvals.c.document).where(approvals.c.promotion_id == promotion_id).order_by(approvals.c.number)
     return tuple(Approval.model_validate_json(document) for document in tx.connection.execute(query).scalars())
 
 

@@ -24,6 +24,7 @@ from stella_pipelines.promotions.errors import PromotionInProgress, ReleaseNotPr
 from stella_pipelines.promotions.evaluation import Evaluation, GateResult
 from stella_pipelines.promotions.evaluator import Evaluator
 from stella_pipelines.promotions.explanation import Explanation, explain
+from stella_pipelines.promotions.gates_in_force import gates_in_force
 from stella_pipelines.promotions.history import DeploymentHistory
 from stella_pipelines.promotions.moving import Mover
 from stella_pipelines.promotions.ports import CurrentEstate, KnownReleases, Sealing
@@ -33,11 +34,12 @@ from stella_pipelines.promotions.promotion import (
     DeploymentRolledBack,
     DeploymentSucceeded,
     Expire,
-    PlanChanged,
     Promotion,
     PromotionState,
     StartDeployment,
 )
+from stella_pipelines.promotions.replanning import PLAN_CHANGED, plan_changed
+from stella_pipelines.promotions.standing import Standing
 from stella_pipelines.promotions.transitions import UNDECIDED, CommandName, allowed
 from stella_pipelines.releases.model import ReleaseRecord, ReleaseState
 from stella_pipelines.store.database import Store, Transaction
@@ -65,6 +67,7 @@ class Promotions:
         self._mover = Mover(identifiers)
         self._approving = Approving(store, environments, releases, clock, identifiers, self._mover)
         deciding = Deciding(evidence, environments, identifiers, self._mover)
+        self._standing = Standing(environments, releases, clock, history)
         self._evaluator = Evaluator(store, environments, releases, clock, identifiers, history, deciding)
 
     # ------------------------------------------------------------ asking for it
@@ -84,7 +87,8 @@ class Promotions:
 
     def _request(self, tx: Transaction, actor: Actor, environment: str, release_digest: Digest, label: str, reason: str) -> Promotion:
         now = self._clock.now()
-        declared = self._environments.current(tx)[0].environment(environment)
+        estate, revision = self._environments.current(tx)
+        declared = estate.environment(environment)
         if declared is None:
             raise unknown_environment(environment)
         self._refuse_second(tx, environment)
@@ -98,6 +102,7 @@ class Promotions:
             reason=reason,
             updated_at=now,
             eligible=eligible_at_request(declared),
+            requested_under=gates_in_force(estate, revision, declared),
         )
         records.add_promotion(tx, promotion)
         self._mover.note(tx, actor, "promotion.Request", promotion.id, now, reason, before=None, after=promotion.content_digest())
@@ -110,7 +115,7 @@ class Promotions:
         if live is not None:
             raise PromotionInProgress(
                 f"Promotion {live.id} of {live.release_label} into {environment} by {live.requested_by.name} is still {live.state}.",
-                next_step=f"Wait for it, or withdraw it with 'stella cancel {live.id}'.",
+                next_step=f"Wait for it, or {_way_out(live)}.",
             )
 
     # ------------------------------------------------------------ the promotion run
@@ -126,6 +131,12 @@ class Promotions:
     def decide(self, evaluation_id: str) -> tuple[Promotion, SealedPacket | None]:
         """Combine the answers; an allow or a deny is sealed in the same transaction, and an allow wants its deployment run."""
         return self._evaluator.decide(evaluation_id)
+
+    def objections(
+        self, tx: Transaction, promotion_id: str, plan: Mapping[str, Any], plan_digest: Digest, kinds: frozenset[str] | None = None
+    ) -> tuple[str, ...]:
+        """Why an allowed promotion may not be carried out at this moment after all; empty when every gate still allows it."""
+        return self._standing.objections(tx, promotion_id, plan, plan_digest, kinds)
 
     # ------------------------------------------------------------ people and time
 
@@ -190,12 +201,10 @@ class Promotions:
         """The rollout failed, and what ran before runs again."""
         return self._mover.move(tx, records.promotion(tx, promotion_id), DeploymentRolledBack(failure=dict(failure)), self._clock.now())
 
-    def plan_changed(self, tx: Transaction, promotion_id: str, reason: str | None = None) -> Promotion:
-        """The plan is not the approved one any more. Nothing was touched; the gates are asked again, and approvals must be given again."""
-        now = self._clock.now()
-        moved = self._mover.move(tx, records.promotion(tx, promotion_id), PlanChanged(), now, reason=reason)
-        self._mover.want_evaluation(tx, moved, now)
-        return moved
+    def plan_changed(self, tx: Transaction, promotion_id: str, reason: str | None = None, code: str = PLAN_CHANGED) -> Promotion:
+        """What was allowed holds no more; `code` says in which way. Nothing was touched, and the gates are asked again after a pause."""
+        now, promotion = self._clock.now(), records.promotion(tx, promotion_id)
+        return self._mover.move(tx, promotion, plan_changed(promotion, reason, now, code), now, reason=reason)
 
     # ------------------------------------------------------------ looking
 
@@ -217,24 +226,33 @@ class Promotions:
     def results(self, promotion_id: str) -> builtins.list[GateResult]:
         """The answers of the newest evaluation, in the order of its gates."""
         with self._store.reading() as tx:
-            return _newest_results(tx, promotion_id)
+            evaluation = _newest_evaluation(tx, promotion_id)
+            return [] if evaluation is None else records.results_of(tx, evaluation)
 
     def approvals(self, promotion_id: str) -> tuple[Approval, ...]:
-        """Every approval and rejection, oldest first."""
+        """Every approval and rejection, in the order in which they were stored."""
         with self._store.reading() as tx:
             return records.approvals_of(tx, promotion_id)
 
     def explain(self, promotion_id: str) -> Explanation:
         """Why not, and what would change it."""
         with self._store.reading() as tx:
-            return explain(records.promotion(tx, promotion_id), _newest_results(tx, promotion_id))
+            promotion, evaluation = records.promotion(tx, promotion_id), _newest_evaluation(tx, promotion_id)
+            return explain(promotion, () if evaluation is None else records.results_of(tx, evaluation), () if evaluation is None else evaluation.notes)
 
 
-def _newest_results(tx: Transaction, promotion_id: str) -> list[GateResult]:
-    asked = [evaluation for evaluation in records.evaluations_of(tx, promotion_id) if evaluation.outcome != "superseded"]
-    return records.results_of(tx, asked[0]) if asked else []
+def _newest_evaluation(tx: Transaction, promotion_id: str) -> Evaluation | None:
+    return next((one for one in records.evaluations_of(tx, promotion_id) if one.outcome != "superseded"), None)
+
+
+def _way_out(live: Promotion) -> str:
+    if CommandName.CANCEL in allowed(live.state):
+        return f"withdraw it with 'stella cancel {live.id}'"
+    return f"take its deployment back with 'stella rollback {live.environment}'"
 
 
 def _refuse_unpromotable(release: ReleaseRecord) -> None:
     if release.digest is None or release.state in (ReleaseState.DRAFT, ReleaseState.ARCHIVED):
-        raise ReleaseNotPromotable(f"Release {release.label} is {release.state}.", next_step=f"Finalize it first: stella release finalize {release.label}.")
+        finalize = f"Finalize it first: stella release finalize {release.label}."
+        next_step = "Promote another release." if release.state is ReleaseState.ARCHIVED else finalize
+        raise ReleaseNotPromotable(f"Release {release.label} is {release.state}.", next_step=next_step)

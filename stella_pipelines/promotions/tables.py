@@ -53,8 +53,11 @@ approvals = sa.Table(
     "approvals",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("promotion_id", sa.Text, sa.ForeignKey("promotions.id"), nullable=False, index=True),
+    sa.Column("promotion_id", sa.Text, sa.ForeignKey("promotions.id"), nullable=False),
+    # Counts the words on one promotion. It says whose word came last; times do not, because clocks are set back.
+    sa.Column("number", sa.Integer, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("at", sa.Text, nullable=False),
     sa.Column("document", sa.Text, nullable=False),
+    sa.UniqueConstraint("promotion_id", "number"),
 )

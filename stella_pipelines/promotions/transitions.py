@@ -50,14 +50,15 @@ UNDECIDED: Final = (S.EVALUATING, S.WAITING)
 
 # One row per state, one cell per command, in the order of CommandName. Read a row as "what may happen here".
 # - What is deploying can no longer be cancelled: stop it by rolling it back, so that the targets end in a known state.
-# - A changed plan is found before a deployment starts; once it has started, its plan is fixed.
+# - A changed plan is found before a deployment starts; once it has started, its plan is fixed. It waits before the gates are asked again,
+#   longer each time: a plan that changes at every start must not keep the installation busy.
 # - An end is an end. Retrying failed targets and rolling back by hand are deployments of their own, and move no promotion.
 # fmt: off
 TABLE: Final[Mapping[PromotionState, tuple[PromotionState | None, ...]]] = {
     #              Waits      Allows      Denies      Reevaluate    Start        Succeeded   Failed    RolledBack     PlanChanged   Cancel       Expire
     S.EVALUATING:  (S.WAITING, S.APPROVED, S.REJECTED, S.EVALUATING, NO,          NO,         NO,       NO,            NO,           S.CANCELLED, S.EXPIRED),
     S.WAITING:     (NO,        NO,         NO,         S.EVALUATING, NO,          NO,         NO,       NO,            NO,           S.CANCELLED, S.EXPIRED),
-    S.APPROVED:    (NO,        NO,         NO,         NO,           S.DEPLOYING, NO,         NO,       NO,            S.EVALUATING, S.CANCELLED, S.EXPIRED),
+    S.APPROVED:    (NO,        NO,         NO,         NO,           S.DEPLOYING, NO,         NO,       NO,            S.WAITING,    S.CANCELLED, S.EXPIRED),
     S.DEPLOYING:   (NO,        NO,         NO,         NO,           S.DEPLOYING, S.DEPLOYED, S.FAILED, S.ROLLED_BACK, NO,           NO,          NO),
     S.DEPLOYED:    (NO,        NO,         NO,         NO,           NO,          NO,         NO,       NO,            NO,           NO,          NO),
     S.REJECTED:    (NO,        NO,         NO,         NO,           NO,          NO,         NO,       NO,            NO,           NO,          NO),

@@ -29,6 +29,18 @@ class ReleaseFinalized(StellaError):
     code = "REL_FINALIZED"
 
 
+class ComponentUndeclared(StellaError):
+    """An image was given for a component that the applied estate does not declare, so no target would ever run it."""
+
+    code = "REL_COMPONENT_UNDECLARED"
+
+
+class LifecycleRefused(StellaError):
+    """A release's lifecycle only goes forward: draft, finalized, deprecated, archived."""
+
+    code = "REL_LIFECYCLE"
+
+
 class TagMoved(StellaError):
     """A tag that a draft was made from points to another image now."""
 

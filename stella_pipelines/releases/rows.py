@@ -44,6 +44,12 @@ def set_identity(tx: Transaction, release: Release, digest: Digest, now: datetim
     return tx.connection.execute(change.values(values)).rowcount == 1
 
 
+def set_state(tx: Transaction, digest: Digest, before: ReleaseState, after: ReleaseState) -> bool:
+    """Move a finalized release on in its life; False when it is not in the state `before` any more."""
+    change = sa.update(releases).where(releases.c.digest == digest, releases.c.state == before.value)
+    return tx.connection.execute(change.values(state=after.value, revision=releases.c.revision + 1)).rowcount == 1
+
+
 def delete_draft(tx: Transaction, name: str, version: str) -> None:
     """Remove a draft; a finalized release stays."""
     tx.connection.execute(sa.delete(releases).where(releases.c.name == name, releases.c.version == version, releases.c.digest.is_(None)))

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
-
-from pydantic import TypeAdapter, ValidationError
 
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import Clock
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.identifiers import Identifiers
-from stella_pipelines.core.limits import COMPONENTS_MAX
 from stella_pipelines.core.references import ImageReference
 from stella_pipelines.evidence import audit
 from stella_pipelines.integrations.registries.port import OCI_MANIFEST, RegistryPort
 from stella_pipelines.releases import rows
 from stella_pipelines.releases.comparison import differences
-from stella_pipelines.releases.errors import ReleaseExists, ReleaseFinalized, ReleaseInvalid, ReleaseMissing
+from stella_pipelines.releases.declared import require_declared
+from stella_pipelines.releases.errors import ReleaseExists, ReleaseFinalized, ReleaseMissing
+from stella_pipelines.releases.lifecycle import require_forward
 from stella_pipelines.releases.manifest import ARTIFACT_TYPE, document_digest, release_manifest
-from stella_pipelines.releases.model import ComponentName, Release, ReleaseName, ReleaseRecord, ReleaseSource, ReleaseState, ReleaseVersion
-from stella_pipelines.releases.naming import parse_release_name
+from stella_pipelines.releases.model import Release, ReleaseRecord, ReleaseSource, ReleaseState
+from stella_pipelines.releases.naming import parse_release_name, require_names
 from stella_pipelines.releases.reports import REPORT_MEDIA_TYPE, SecurityReport, detect_kind
 from stella_pipelines.releases.resolution import Registries, require_tags_unmoved, resolve_components
 from stella_pipelines.releases.transfer import push_release, tag_of
@@ -53,9 +52,15 @@ class Releases:
         registries: Registries,
         source: ReleaseSource = UNKNOWN_SOURCE,
         finalize: bool = False,
+        declared: Collection[str] | None = None,
     ) -> ReleaseRecord:
-        """Pin every image and store the release. The same content again gives the release that is there; other content is refused."""
-        _require_names(name, version, images)
+        """Pin every image and store the release. The same content again gives the release that is there; other content is refused.
+
+        `declared` are the estate's components; None when there is no estate yet.
+        """
+        require_names(name, version, images)
+        if declared is not None:
+            require_declared(images, declared)
         components = resolve_components(images, registries, self._clock)
         wanted = Release(name=name, version=version, components=components, source=source, created_at=self._clock.now())
         with self._store.writing() as tx:
@@ -78,9 +83,31 @@ class Releases:
         with self._store.writing() as tx:
             record = _present(rows.by_name(tx, name, version), f"{name}-{version}")
             if record.state is not ReleaseState.DRAFT:
-                raise ReleaseFinalized(f"{record.label} is {record.state.value}.", next_step="Finalized releases stay for ever; create another version.")
+                raise ReleaseFinalized(
+                    f"{record.label} is {record.state.value}, and only a draft can be discarded.",
+                    next_step="Finalized releases stay for ever: 'stella release archive' takes one out of use, and new content is another version.",
+                )
             rows.delete_draft(tx, name, version)
             self._audit(tx, actor, "release.discard", record.release, before=record.release.content_digest())
+
+    def deprecate(self, actor: Actor, digest: Digest, reason: str) -> ReleaseRecord:
+        """Advise against a release. What runs goes on running, and it can still be promoted. Twice is once."""
+        return self._move(actor, digest, ReleaseState.DEPRECATED, "release.deprecate", reason)
+
+    def archive(self, actor: Actor, digest: Digest, reason: str) -> ReleaseRecord:
+        """Take a release out of use: it is never promoted again. What runs goes on running. Twice is once."""
+        return self._move(actor, digest, ReleaseState.ARCHIVED, "release.archive", reason)
+
+    def _move(self, actor: Actor, digest: Digest, to: ReleaseState, action: str, reason: str) -> ReleaseRecord:
+        with self._store.writing() as tx:
+            record = _present(rows.by_digest(tx, digest), digest)
+            if record.state is to:
+                return record
+            require_forward(record, to)
+            if not rows.set_state(tx, digest, record.state, to):
+                raise Conflict(f"{record.label} was changed by somebody else just now.", next_step="Look at it again with 'stella release show'.")
+            self._audit(tx, actor, action, record.release, before=digest, after=digest, reason=reason)
+            return record.model_copy(update={"state": to})
 
     def get(self, name: str, version: str, tx: Transaction | None = None) -> ReleaseRecord:
         """The release with this name and version."""
@@ -194,18 +221,3 @@ def _require_same(existing: ReleaseRecord, wanted: Release) -> None:
     found = differences(existing.release, wanted)
     if found:
         raise ReleaseExists(f"{existing.label} exists with other content: {'; '.join(found)}.", next_step="Give the new content a new version.")
-
-
-def _require_names(name: str, version: str, images: Mapping[str, ImageReference]) -> None:
-    """What can be wrong without asking any registry."""
-    if not 1 <= len(images) <= COMPONENTS_MAX:
-        raise ReleaseInvalid(f"{len(images)} images were given.", next_step=f"A release has between 1 and {COMPONENTS_MAX} components.")
-    checks = [("name", ReleaseName, name), ("version", ReleaseVersion, version), *(("component", ComponentName, component) for component in images)]
-    for what, rule, text in checks:
-        try:
-            TypeAdapter(rule).validate_python(text)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise ReleaseInvalid(
-                f"{text[:100]!r} cannot be a release's {what}: {reason}.", next_step="Choose another; see 'stella release create --help'."
-            ) from error

@@ -2,7 +2,8 @@
 
 A lease is free, held or expired. Every acquisition gets a higher token than every one before it, for ever: rows are never deleted, and the
 database itself refuses a token that falls. Expiry is judged by the caller's clock; two clocks that disagree may hand a lease over early,
-and then the token still stops the slower holder at its next `require`.
+and then the token still stops the slower holder at its next `require`. A lease that ends later than any lease can was left behind by a clock
+that was ahead, and counts as expired: waiting for it could take as long as that clock was wrong.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from stella_pipelines.core.clock import Instant, format_instant, parse_instant
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.values import Value
 from stella_pipelines.store.database import Transaction
+from stella_pipelines.store.limits import LEASE_CLOCK_TOLERANCE_S, LEASE_TTL_S_MAX
 from stella_pipelines.store.tables import leases
 from stella_pipelines.store.upsert import insert
 
 
 class LeaseHeld(StellaError):
-    """Somebody else holds the lease."""
+    """Somebody else holds the lease. `holder` is who, when that could be read."""
 
     code = "SYS_LEASE_HELD"
     retryable = True
+    holder: str | None = None
 
 
 class LeaseLost(StellaError):
@@ -41,11 +44,17 @@ class Lease(Value):
     expires_at: Instant
 
 
-def acquire(tx: Transaction, name: str, holder: str, now: datetime, ttl_s: float) -> Lease:
-    """Take the lease if it is free, expired, or already this holder's; always with a new, higher token. `LeaseHeld` otherwise."""
-    expires_at = now + timedelta(seconds=ttl_s)
+def acquire(tx: Transaction, name: str, holder: str, now: datetime, ttl_s: float, *, instead_of: str | None = None) -> Lease:
+    """Take the lease if it is free, expired, or already this holder's; always with a new, higher token. `LeaseHeld` otherwise.
+
+    `instead_of` names a holder whom the caller knows to be gone: his lease is taken without waiting for its end. Should he be alive after
+    all, the higher token stops him.
+    """
+    expires_at = _end(now, ttl_s)
     wanted = insert(tx, leases).values(name=name, holder=holder, token=1, expires_at=format_instant(expires_at))
-    free = leases.c.holder.is_(None) | (leases.c.holder == holder) | (leases.c.expires_at <= format_instant(now))
+    mine = leases.c.holder.is_(None) | leases.c.holder.in_([holder, instead_of or holder])
+    earliest, latest = (format_instant(at) for at in believable_ends(now))
+    free = mine | (leases.c.expires_at <= earliest) | (leases.c.expires_at > latest)
     # One statement: both databases judge the condition on the row's newest version, so two callers cannot both see it free.
     taken = wanted.on_conflict_do_update(
         index_elements=["name"],
@@ -60,7 +69,7 @@ def acquire(tx: Transaction, name: str, holder: str, now: datetime, ttl_s: float
 
 def renew(tx: Transaction, lease: Lease, now: datetime, ttl_s: float) -> Lease:
     """Extend the lease. One that expired but was not taken by anybody is still extended: no one else can have acted in between."""
-    expires_at = now + timedelta(seconds=ttl_s)
+    expires_at = _end(now, ttl_s)
     done = tx.connection.execute(sa.update(leases).where(*_is(lease)).values(expires_at=format_instant(expires_at)))
     if done.rowcount != 1:
         raise _lost(lease)
@@ -81,16 +90,29 @@ def require(tx: Transaction, lease: Lease, now: datetime) -> None:
         raise _lost(lease)
 
 
+def believable_ends(now: datetime) -> tuple[datetime, datetime]:
+    """A lease that somebody holds now ends after the first of these and not after the second. Pure."""
+    return now, now + timedelta(seconds=LEASE_TTL_S_MAX + LEASE_CLOCK_TOLERANCE_S)
+
+
+def _end(now: datetime, ttl_s: float) -> datetime:
+    if not 0 < ttl_s <= LEASE_TTL_S_MAX:
+        raise ValueError(f"a lease is taken for at most {LEASE_TTL_S_MAX:g} s, not for {ttl_s:g} s")
+    return now + timedelta(seconds=ttl_s)
+
+
 def _is(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
     return leases.c.name == lease.name, leases.c.holder == lease.holder, leases.c.token == lease.token
 
 
 def _held(tx: Transaction, name: str) -> LeaseHeld:
     row = tx.connection.execute(sa.select(leases.c.holder, leases.c.expires_at).where(leases.c.name == name)).one()
-    return LeaseHeld(
+    error = LeaseHeld(
         f"{name} is held by {row.holder or 'a holder that has just released it'} until {row.expires_at}.",
         next_step="Wait until it is released or expires, and try again.",
     )
+    error.holder = row.holder
+    return error
 
 
 def _lost(lease: Lease) -> LeaseLost:

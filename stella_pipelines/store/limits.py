@@ -24,5 +24,9 @@ POOL_TIMEOUT_S: Final = 10.0
 """How long a thread waits for a free connection of the pool."""
 POOL_RECYCLE_S: Final = 1800.0
 """Age at which a pooled connection is replaced; below the idle limits of common proxies."""
+LEASE_TTL_S_MAX: Final = 60.0
+"""The longest that anybody may take a lease for, so that a lease which ends later than this from now was taken by a clock that was ahead."""
+LEASE_CLOCK_TOLERANCE_S: Final = 120.0
+"""How far two machines' clocks may differ before one of them takes the other's lease for one that a wrong clock left behind."""
 BLOB_BYTES_MAX: Final = 64 * 1024 * 1024
 """One content-addressed blob; the largest are vulnerability reports."""

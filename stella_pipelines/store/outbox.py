@@ -1,15 +1,16 @@
 """The outbox: runs that must be started, written in the same transaction as the decision that wants them.
 
-A row is `pending`, then `submitted` (with the id of its run) or `abandoned` (with the reason). One row per kind, subject and attempt, for
-ever: enqueueing again is a no-op. Who submits the runs, and how, is not decided here.
+A row is `pending`, then `submitted` (with the id of its run) or `abandoned` (with the reason). A pending row whose submission failed says how
+often and why, and rests until its `retry_at`. One row per kind, subject and attempt, for ever: enqueueing again is a no-op. Who submits the
+runs, and how long a failed row rests, is not decided here.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
@@ -23,6 +24,8 @@ from stella_pipelines.store.upsert import insert
 
 Kind = Literal["promotion", "deployment"]
 State = Literal["pending", "submitted", "abandoned"]
+REASON_LENGTH_MAX: Final = 2_000
+"""Characters of a failure that are kept; a stack of causes says no more after that."""
 
 
 class OutboxRow(Value):
@@ -36,6 +39,9 @@ class OutboxRow(Value):
     state: State
     run_id: str | None
     reason: str | None = None
+    """Why the newest submission failed, or why the row was abandoned."""
+    failures: int = 0
+    retry_at: Instant | None = None
     created_at: Instant
 
 
@@ -48,8 +54,19 @@ def enqueue(tx: Transaction, kind: Kind, subject: str, attempt: int, payload: Ma
 
 
 def pending(tx: Transaction, limit: int) -> list[OutboxRow]:
-    """The oldest rows that wait to be submitted."""
+    """The oldest rows that wait to be submitted, those that rest included."""
     query = sa.select(outbox).where(outbox.c.state == "pending").order_by(outbox.c.created_at, outbox.c.id).limit(limit)
+    return [_row(found) for found in tx.connection.execute(query).mappings()]
+
+
+def due(tx: Transaction, now: datetime, rest_s_max: float, limit: int) -> list[OutboxRow]:
+    """The pending rows that may be submitted now: the oldest first, but none behind one that has failed more often.
+
+    A row that rests longer than `rest_s_max` was put to rest by a clock that was ahead, and is due.
+    """
+    latest = format_instant(now + timedelta(seconds=rest_s_max))
+    rested = outbox.c.retry_at.is_(None) | (outbox.c.retry_at <= format_instant(now)) | (outbox.c.retry_at > latest)
+    query = sa.select(outbox).where(outbox.c.state == "pending", rested).order_by(outbox.c.failures, outbox.c.created_at, outbox.c.id).limit(limit)
     return [_row(found) for found in tx.connection.execute(query).mappings()]
 
 
@@ -63,13 +80,21 @@ def latest(tx: Transaction, kind: Kind, subject: str) -> OutboxRow | None:
 def mark_submitted(tx: Transaction, row_id: str, run_id: str, now: datetime) -> None:
     """Note the run. Noting the same run again is a no-op; a row that names another run, or was abandoned, is a `Conflict`."""
     free = (outbox.c.state == "pending") | ((outbox.c.state == "submitted") & (outbox.c.run_id == run_id))
-    _change(tx, row_id, free, {"state": "submitted", "run_id": run_id}, now)
+    _change(tx, row_id, free, {"state": "submitted", "run_id": run_id, "reason": None, "retry_at": None}, now)
+
+
+def note_failure(tx: Transaction, row_id: str, reason: str, retry_at: datetime, now: datetime) -> None:
+    """Note that a pending row could not be submitted, and when to try again. A row that was handled in the meantime stays as it is."""
+    failed = {"failures": outbox.c.failures + 1, "reason": reason[:REASON_LENGTH_MAX], "retry_at": format_instant(retry_at)}
+    waits = (outbox.c.id == row_id) & (outbox.c.state == "pending")
+    tx.connection.execute(sa.update(outbox).where(waits).values(**failed, updated_at=format_instant(now)))
 
 
 def abandon(tx: Transaction, row_id: str, reason: str, now: datetime) -> None:
     """Give a pending row up and say why. Giving it up again keeps the first reason; a submitted row is a `Conflict`."""
     free = outbox.c.state.in_(["pending", "abandoned"])
-    _change(tx, row_id, free, {"state": "abandoned", "reason": sa.func.coalesce(outbox.c.reason, reason)}, now)
+    kept = sa.case((outbox.c.state == "abandoned", outbox.c.reason), else_=reason)
+    _change(tx, row_id, free, {"state": "abandoned", "reason": kept}, now)
 
 
 def _change(tx: Transaction, row_id: str, free: sa.ColumnElement[bool], values: Mapping[str, object], now: datetime) -> None:

@@ -37,6 +37,8 @@ outbox = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("run_id", sa.Text, nullable=True),
     sa.Column("reason", sa.Text, nullable=True),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("retry_at", sa.Text, nullable=True),
     sa.Column("created_at", sa.Text, nullable=False),
     sa.Column("updated_at", sa.Text, nullable=False),
     sa.CheckConstraint("state IN ('pending', 'submitted', 'abandoned')", name="state"),

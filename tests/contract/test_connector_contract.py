@@ -344,3 +344,33 @@ def test_a_holder_that_lost_its_lease_changes_nothing(place: Place) -> None:
         assert await connector.observe(NOW) == before
 
     on(place, work)
+
+
+def test_a_fence_that_only_stopped_and_removed_is_remembered(place: Place) -> None:
+    """The successor takes the deployment back; the one that was paused in the middle of it wakes up and must not start it again."""
+
+    async def work(connector: Connector) -> None:
+        await place.run(connector, place.component("v1"), 1, fence=4)
+        await place.run(connector, place.component("v2"), 2, fence=5)
+        await connector.restore("web", deployment_id(1), effect(2, fence=7))
+        await connector.retire("web", (deployment_id(1),), effect(2, fence=7))
+        before = await connector.observe(NOW)
+        assert before.fence == 7
+        for late in (place.run(connector, place.component("v2"), 2, fence=5), connector.restore("web", None, effect(1, fence=6))):
+            with pytest.raises(StaleFence):
+                await late
+        assert await connector.observe(NOW) == before
+
+    on(place, work)
+
+
+def test_a_fence_is_remembered_by_a_target_that_runs_nothing_any_more(place: Place) -> None:
+    async def work(connector: Connector) -> None:
+        await place.run(connector, place.component("v1"), 1, fence=4)
+        await connector.restore("web", None, effect(1, fence=9))
+        assert (await connector.observe(NOW)).fence == 9
+        with pytest.raises(StaleFence):
+            await place.run(connector, place.component("v1"), 1, fence=8)
+        assert (await connector.observe(NOW)).components == ()
+
+    on(place, work)

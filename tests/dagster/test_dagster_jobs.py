@@ -15,11 +15,14 @@ from assets import publishing
 from assets.keys import DATA_VERSION_TAG, environment_key, evidence_key
 from stella_pipelines.connectors.port import Effect
 from stella_pipelines.core.actor import Actor
+from stella_pipelines.deployments import looking
 from stella_pipelines.environments.estate import parse_estate
 from stella_pipelines.evidence.verify import verify_packet
+from stella_pipelines.jobs.holding import holder_of
 from stella_pipelines.lab.lab import Lab
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.releases.model import ReleaseRecord, ReleaseSource
+from stella_pipelines.store import leases
 from tests.support.installation import ALICE, NESTED_RESOURCES, SmallInstallation, fast_home, small_installation
 
 pytestmark = pytest.mark.filterwarnings(NESTED_RESOURCES)
@@ -275,6 +278,53 @@ def test_a_rollback_from_the_ui_is_sealed_and_shown(stella: SmallInstallation, l
     shown = materialized(stella, environment_key("dev"))
     assert next(event.partition for event in shown) == first.partition_key
     assert value(materialized(stella, evidence_key("dev"))[0].metadata, "kind") == "rollback"
+
+
+def test_the_environment_before_is_looked_at_right_before_it_is_judged(stella: SmallInstallation, lab: Lab) -> None:
+    """What was healthy in dev when it was deployed has disappeared since, and nobody looked in between."""
+    release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev")
+    asyncio.run(_remove(stella, "dev"))
+    promotion, done = evaluate(stella, ask(stella, "shop-1.0.0", "staging"))
+    assert done.success
+    assert promotion.state is not PromotionState.APPROVED
+    verdicts = {result.name: result.verdict.verdict for result in stella.plane.promotions.results(promotion.id)}
+    assert verdicts == {"freeze": "allow", "seen_in_dev": "deny"}
+
+
+def test_the_observations_sensor_looks_at_what_nobody_looked_at_for_a_while(stella: SmallInstallation, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev")
+    assert "a moment ago" in (stella.tick("observations").skip_message or "")
+    monkeypatch.setattr(looking, "LOOK_AGAIN_S", 0.0)
+    assert stella.tick("observations").skip_message == "dev: healthy"
+    asyncio.run(_remove(stella, "dev"))
+    assert stella.tick("observations").skip_message == "dev: not as released or not healthy: dev"
+    seen = stella.plane.deployments.last_observation("dev")
+    assert seen is not None
+    assert not seen.healthy
+
+
+def test_a_second_run_of_a_deployment_does_not_disturb_the_first(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    promotion, _ = evaluate(stella, ask(stella, "shop-1.0.0", "dev"))
+    config = {"ops": {"roll_out": {"config": {"promotion_id": promotion.id, "attempt": 1}}}}
+    alive = stella.instance.create_run_for_job(stella.repository().get_job("deployment"), run_config=config)
+    now = stella.plane.clock.now()
+    with stella.plane.store.writing() as tx:
+        leases.acquire(tx, "environment/dev", holder_of(alive.run_id), now, 30.0)
+    assert failure_of(roll_out(stella, promotion))["code"] == "SYS_LEASE_HELD"
+    assert stella.plane.deployments.list("dev") == []
+    stella.instance.report_run_failed(alive, "its process was killed")
+    assert roll_out(stella, promotion).success, "a run that Dagster knows to be dead is followed at once"
+
+
+def test_a_retry_from_the_ui_says_when_there_is_nothing_to_try_again(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev")
+    (done,) = stella.plane.deployments.list("dev")
+    said = failure_of(stella.execute("retry_deployment", {"retry_failed": {"deployment": done.id, "actor": "bob"}}))
+    assert said["code"] == "DEPLOY_NOTHING_TO_RETRY"
 
 
 def test_a_rollback_outside_of_dagster_is_shown_once(stella: SmallInstallation, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

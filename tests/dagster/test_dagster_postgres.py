@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pytest
-import sqlalchemy as sa
 
 from assets.keys import release_key
 from assets.publishing import publish_release
 from stella_pipelines.control_plane import open_control_plane
 from stella_pipelines.core.settings import Settings
 from stella_pipelines.jobs.submission import run_id_of, submit_pending
+from tests.support.dagster_postgres import point_dagster_at
 from tests.support.databases import Databases
 from tests.support.installation import ALICE, ROOT, SmallInstallation, add_release, fast_home, shop_estate
 
@@ -23,12 +23,7 @@ pytestmark = pytest.mark.postgres
 def stella(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallInstallation]:
     """Our store and Dagster's storage, each in a database of its own on one server."""
     with databases.fresh("postgres") as ours, databases.fresh("postgres", migrated=False) as theirs, fast_home() as home:
-        url = sa.make_url(theirs)
-        # The tests' server listens on a socket only: without a host in the URL, the driver takes the socket's folder from PGHOST.
-        monkeypatch.setenv("PGHOST", str(url.query["host"]))
-        parts = {"HOST": "", "PORT": "5432", "USER": url.username, "PASSWORD": "none", "DATABASE": url.database}
-        for name, part in parts.items():
-            monkeypatch.setenv(f"DAGSTER_PG_{name}", str(part))
+        point_dagster_at(theirs, monkeypatch)
         folder = home / "dagster"
         folder.mkdir(parents=True)
         (folder / "dagster.yaml").write_bytes((ROOT / "deploy" / "dagster.postgres.yaml").read_bytes())

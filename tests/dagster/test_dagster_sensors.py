@@ -19,7 +19,7 @@ from stella_pipelines.store import outbox
 from tests.support.installation import ALICE, NESTED_RESOURCES, SmallInstallation, add_release, fast_home, shop_estate, small_installation
 
 pytestmark = pytest.mark.filterwarnings(NESTED_RESOURCES)
-SENSORS = ("promotions", "approvals", "deployments", "releases")
+SENSORS = ("promotions", "approvals", "deployments", "observations", "releases")
 
 
 @pytest.fixture

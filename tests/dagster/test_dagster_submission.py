@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from stella_pipelines.jobs import submission
+from stella_pipelines.jobs.backoff import rest_after
 from stella_pipelines.jobs.submission import ENVIRONMENT_TAG, run_id_of, run_tags, submit_pending
 from stella_pipelines.store import leases, outbox
 from stella_pipelines.store.outbox import OutboxRow
@@ -139,6 +142,75 @@ def test_only_deployments_are_queued_one_after_the_other_per_environment(stella:
     row = row_of(stella, stella.request().id)
     assert ENVIRONMENT_TAG not in run_tags(row)
     assert run_tags(row.model_copy(update={"kind": "deployment"}))[ENVIRONMENT_TAG] == "dev"
+
+
+def unsubmittable(monkeypatch: pytest.MonkeyPatch, subjects: set[str]) -> None:
+    """Dagster refuses the runs of these promotions."""
+    tags = submission.run_tags
+
+    def refuse(row: OutboxRow) -> Mapping[str, str]:
+        if row.subject in subjects:
+            raise dg.DagsterInvariantViolationError(f"no run for {row.subject}")
+        return tags(row)
+
+    monkeypatch.setattr(submission, "run_tags", refuse)
+
+
+def test_a_row_that_fails_does_not_stop_those_behind_it(stella: SmallInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = stella.request("dev"), stella.request("prod")
+    with monkeypatch.context() as broken:
+        unsubmittable(broken, {first.id})
+        assert submit_pending(stella.plane, stella.submitter()) == [run_id_of("promotion", second.id, 1)]
+    failed = row_of(stella, first.id)
+    assert (failed.state, failed.failures) == ("pending", 1)
+    assert f"no run for {first.id}" in (failed.reason or "")
+    assert row_of(stella, second.id).state == "submitted"
+
+
+def test_a_row_that_failed_rests_and_is_tried_again(stella: SmallInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
+    promotion = stella.request()
+    with monkeypatch.context() as broken:
+        unsubmittable(broken, {promotion.id})
+        assert [submit_pending(stella.plane, stella.submitter()) for _ in range(3)] == [[], [], []]
+    assert row_of(stella, promotion.id).failures == 1
+    retry_at = row_of(stella, promotion.id).retry_at
+    assert retry_at is not None
+    monkeypatch.setattr(stella.plane.clock, "now", lambda: retry_at)
+    assert submit_pending(stella.plane, stella.submitter()) == [run_id_of("promotion", promotion.id, 1)]
+    assert (row_of(stella, promotion.id).state, row_of(stella, promotion.id).reason) == ("submitted", None)
+
+
+def test_a_head_full_of_rows_that_fail_does_not_starve_a_new_one(stella: SmallInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission, "OUTBOX_BATCH_MAX", 1)
+    monkeypatch.setattr(submission, "rest_after", lambda _: timedelta(0))
+    first, second = stella.request("dev"), stella.request("prod")
+    unsubmittable(monkeypatch, {first.id})
+    assert submit_pending(stella.plane, stella.submitter()) == []
+    assert submit_pending(stella.plane, stella.submitter()) == [run_id_of("promotion", second.id, 1)]
+
+
+def test_a_pass_whose_lease_was_taken_leaves_the_rest_to_the_other_one(stella: SmallInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
+    stella.request("dev")
+    stella.request("prod")
+    submit = submission._submit_or_note
+
+    def slow(*given: Any) -> str | None:
+        """So slow that the lease expires and another process takes it."""
+        run_id = submit(*given)
+        with stella.plane.store.writing() as tx:
+            later = stella.plane.clock.now() + timedelta(seconds=31)
+            leases.acquire(tx, submission.SUBMITTER_LEASE, "other", later, 30.0)
+        return run_id
+
+    monkeypatch.setattr(submission, "_submit_or_note", slow)
+    assert len(submit_pending(stella.plane, stella.submitter())) == 1
+    assert len(stella.runs()) == 1
+
+
+def test_the_rest_grows_and_has_a_limit() -> None:
+    assert [rest_after(failures).total_seconds() for failures in (1, 2, 3, 9, 10)] == [1, 2, 4, 256, 300]
+    assert rest_after(1_000_000) == rest_after(10)
+    assert rest_after(0) == rest_after(1)
 
 
 @pytest.mark.parametrize("other", [("deployment", "prm_a", 1), ("promotion", "prm_b", 1), ("promotion", "prm_a", 2)])

@@ -25,7 +25,9 @@ from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.supervisor import home as dagster_files
 from stella_pipelines.supervisor.errors import AddressInUse, AlreadyUp, ProcessDied
 from stella_pipelines.supervisor.supervisor import run
-from tests.support.installation import ALICE, fast_home
+from tests.support.dagster_postgres import point_dagster_at
+from tests.support.databases import Databases
+from tests.support.installation import ALICE, ROOT, fast_home
 
 UP_TIMEOUT_S = 240.0
 CARRY_TIMEOUT_S = 120.0
@@ -123,12 +125,27 @@ def carried_out(plane: ControlPlane, digest: Digest) -> Promotion:
     return plane.promotions.get(asked.id)
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def settings(request: pytest.FixtureRequest, databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """An installation wholly on one of the two databases: our store and Dagster's own storage."""
+    with fast_home() as home:
+        if request.param == "sqlite":
+            yield settings_in(home)
+            return
+        with databases.fresh("postgres", migrated=False) as ours, databases.fresh("postgres", migrated=False) as theirs:
+            point_dagster_at(theirs, monkeypatch)
+            home.mkdir()
+            (home / "dagster.yaml").write_bytes((ROOT / "deploy" / "dagster.postgres.yaml").read_bytes())
+            yield Settings(home=home, database_url=ours)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc for what is left; run it on Linux")
-def test_an_installation_comes_up_works_survives_crashes_and_goes(tmp_path: Path) -> None:
-    with Lab("embedded", tmp_path / "lab") as lab, fast_home() as home, open_control_plane(settings_in(home)) as plane:
+def test_an_installation_comes_up_works_survives_crashes_and_goes(tmp_path: Path, settings: Settings) -> None:
+    home = settings.home
+    with Lab("embedded", tmp_path / "lab") as lab, open_control_plane(settings) as plane:
         estate = parse_estate(lab.estate_path.read_text(), "estate.yaml")
-        with up(settings_in(home)) as address:
+        with up(settings) as address:
             # Declared after the start: the code location is loaded again by itself.
             plane.environments.apply(ALICE, estate, source_digest=estate.content_digest())
             first = release(plane, lab, "v1", "shop", "1.0.0")
@@ -143,8 +160,9 @@ def test_an_installation_comes_up_works_survives_crashes_and_goes(tmp_path: Path
                 _kill_and_wait(home, name)
             second = carried_out(plane, release(plane, lab, "v2", "shop", "1.1.0"))
             assert second.state is PromotionState.DEPLOYED
+            _a_deployment_survives_its_run(address, plane, release(plane, lab, "v3", "shop", "1.2.0"))
             with pytest.raises(AlreadyUp):
-                run(settings_in(home), "127.0.0.1", 0, lambda _: None, threading.Event())
+                run(settings, "127.0.0.1", 0, lambda _: None, threading.Event())
         with pytest.raises(httpx.ConnectError):
             httpx.get(address, trust_env=False)
         assert sorted(path.name for path in (home / "logs").iterdir()) == [
@@ -163,6 +181,32 @@ def _every_run_succeeded(address: str, promotion_id: str) -> None:
     runs = eventually(ended, CARRY_TIMEOUT_S)
     assert {name: found["status"] for name, found in runs.items()} == {"promotion": "SUCCESS", "deployment": "SUCCESS"}
     assert all("stella/runner_pid" in {tag["key"] for tag in found["tags"]} for found in runs.values())
+
+
+def _a_deployment_survives_its_run(address: str, plane: ControlPlane, sick: Digest) -> None:
+    """The run is killed while it waits for a release that never gets healthy in staging; the next one resumes from the journal and takes it back."""
+    assert carried_out(plane, sick).state is PromotionState.DEPLOYED
+    asked = plane.promotions.request(ALICE, environment="staging", release_digest=sick, reason="test")
+    record = eventually(lambda: next((one for one in plane.deployments.list("staging", 1) if one.promotion_id == asked.id), None), CARRY_TIMEOUT_S)
+    eventually(lambda: any(row.step == "activate" and row.phase == "outcome" for row in plane.deployments.journal(record.id)), CARRY_TIMEOUT_S)
+    os.kill(int(_runs_of(address, asked.id)["deployment"][0]["stella/runner_pid"]), signal.SIGKILL)
+
+    eventually(lambda: plane.promotions.get(asked.id).state is PromotionState.ROLLED_BACK, CARRY_TIMEOUT_S)
+    assert plane.deployments.get(record.id).state == "rolled_back"
+    assert len(_runs_of(address, asked.id)["deployment"]) == 2
+    rows = plane.deployments.journal(record.id)
+    assert [row.step for row in rows if row.phase == "outcome"].count("activate") == 1
+    assert len({row.fence for row in rows if row.target}) == 2, "the second run acted under a higher token"
+
+
+def _runs_of(address: str, promotion_id: str) -> dict[str, list[dict[str, str]]]:
+    """By job: the tags of the promotion's runs."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for one in graphql(address, RUNS)["runsOrError"]["results"]:
+        tags = {tag["key"]: tag["value"] for tag in one["tags"]}
+        if tags.get("stella/promotion") == promotion_id:
+            found.setdefault(one["jobName"], []).append(tags)
+    return found
 
 
 def _kill_and_wait(home: Path, pattern: str) -> None:

@@ -4,63 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from stella_pipelines.cli.app import run
 from stella_pipelines.cli.exits import Exit
 from stella_pipelines.control_plane import open_control_plane
+from stella_pipelines.core.canonical import canonical_json
+from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.settings import Settings
+from stella_pipelines.evidence.tables import evidence_packets
 from stella_pipelines.lab.lab import Lab
-from tests.support.carrying_out import carry_out
-
-Stella = Callable[..., tuple[Exit, Any]]
-
-
-@pytest.fixture
-def home(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installation of its own, on either database."""
-    monkeypatch.setenv("STELLA_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("STELLA_DATABASE_URL", database_url)
-    monkeypatch.delenv("STELLA_ACTOR", raising=False)
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def stella(home: Path, capsys: pytest.CaptureFixture[str]) -> Stella:
-    """Run one command line with --json; gives its exit code and its document."""
-
-    def call(*words: str) -> tuple[Exit, Any]:
-        capsys.readouterr()
-        code = run(["--json", *words])
-        said = capsys.readouterr().out
-        return code, json.loads(said) if said.strip() else None
-
-    return call
-
-
-@pytest.fixture
-def applied(stella: Stella, tmp_path: Path) -> Iterator[Lab]:
-    """An embedded lab of its own (it stands in 20 ms), its estate applied, and release shop-1.0.0."""
-    with Lab("embedded", tmp_path / "lab") as lab:
-        assert stella("apply", "-f", str(lab.estate_path), "--as", "alice")[0] is Exit.DONE
-        assert stella("release", "create", "shop", "1.0.0", f"web={lab.images['v1']}", "--commit", "5e1f0c3")[0] is Exit.DONE
-        yield lab
-
-
-def error_code(answer: tuple[Exit, Any]) -> str:
-    code, document = answer
-    assert code in (Exit.REFUSED, Exit.TRY_AGAIN)
-    assert set(document["error"]) == {"code", "what", "unchanged", "next_step", "retryable"}
-    return str(document["error"]["code"])
-
-
-def carried_out(promotion_id: str) -> str:
-    with open_control_plane(Settings.from_environ(os.environ)) as plane:
-        return carry_out(plane, promotion_id).state.value
+from tests.support.command_line import Stella, carried_out, error_code
+from tests.support.intrusion import without_guards
 
 
 def test_applying_twice_changes_nothing_the_second_time(stella: Stella, applied: Lab) -> None:
@@ -161,6 +119,27 @@ def test_evidence_verifies_with_the_file_and_the_key_alone(stella: Stella, appli
     file.write_bytes(file.read_bytes()[:-20])
     assert error_code(stella("evidence", "verify", str(file), "--key", str(key))) == "EVID_MALFORMED"
     assert error_code(stella("evidence", "verify", str(tmp_path / "none"), "--key", str(key))) == "EVID_FILE_UNREADABLE"
+
+
+def test_a_packet_that_was_edited_in_the_database_is_neither_shown_nor_replayed(stella: Stella, applied: Lab) -> None:
+    """Inputs that give the same decision again prove nothing about an envelope that nobody sealed."""
+    carried_out(stella("promote", "shop-1.0.0", "--to", "dev", "--no-wait")[1]["id"])
+    decision = next(packet for packet in stella("evidence", "list")[1] if packet["kind"] == "decision")
+    with open_control_plane(Settings.from_environ(os.environ)) as plane, plane.store.writing() as tx, without_guards(tx):
+        document = json.loads(plane.evidence.get(tx, decision["id"]).envelope)
+        document["signatures"][0]["sig"] = "A" * 86 + "=="
+        envelope = canonical_json(document)
+        tx.connection.execute(sa.update(evidence_packets).where(evidence_packets.c.id == decision["id"]).values(envelope=envelope, digest=Digest.of(envelope)))
+    assert error_code(stella("evidence", "replay", decision["id"])) == "EVID_SIGNATURE_INVALID"
+    assert error_code(stella("evidence", "show", decision["id"])) == "EVID_SIGNATURE_INVALID"
+
+
+def test_a_decision_that_stands_in_another_place_is_not_replayed(stella: Stella, applied: Lab) -> None:
+    carried_out(stella("promote", "shop-1.0.0", "--to", "dev", "--no-wait")[1]["id"])
+    decision = next(packet for packet in stella("evidence", "list")[1] if packet["kind"] == "decision")
+    with open_control_plane(Settings.from_environ(os.environ)) as plane, plane.store.writing() as tx, without_guards(tx):
+        tx.connection.execute(sa.update(evidence_packets).where(evidence_packets.c.id == decision["id"]).values(environment="prod"))
+    assert error_code(stella("evidence", "replay", decision["id"])) == "EVID_STORED_DIFFERS"
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,14 @@ import pytest
 
 from stella_pipelines.connectors.docker.connector import DockerConnector
 from stella_pipelines.connectors.docker.engine import Engine
+from stella_pipelines.connectors.port import StaleFence
 from stella_pipelines.lab.lab import Lab
 from tests.support.connector_places import Place, deployment_id, docker_place, effect, engine_of, eventually, sticker
 
 pytest_plugins = ("tests.support.lab",)
 pytestmark = pytest.mark.engines
 HOST: Final = "dev"
-CHANGES: Final = ("create", "put_sticker", "set_restart_policy", "stop", "start", "remove")
+CHANGES: Final = ("put_fence", "remove_fence", "create", "put_sticker", "set_restart_policy", "stop", "start", "remove")
 
 
 class Killed(BaseException):
@@ -59,9 +60,9 @@ def place(lab: Lab) -> Place:
     return docker_place(lab, HOST)
 
 
-# An upgrade makes six changing requests: create, sticker, old policy, old stop, start, new policy.
+# An upgrade makes eight changing requests: new fence, old fence, create, sticker, old policy, old stop, start, new policy.
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", range(1, 7))
+@pytest.mark.parametrize("at", range(1, 9))
 def test_an_upgrade_that_died_anywhere_is_ended_by_the_same_call(lab: Lab, place: Place, at: int, after: bool) -> None:
     async def upgrade() -> None:
         await place.run(_connector(opened), place.component("v2"), 2)
@@ -80,7 +81,7 @@ def test_an_upgrade_that_died_anywhere_is_ended_by_the_same_call(lab: Lab, place
 def test_an_upgrade_makes_no_further_request_than_those(lab: Lab, place: Place) -> None:
     opened: list[DockerConnector] = []
     _with(place, opened, lambda: place.run(_connector(opened), place.component("v1"), 1))
-    _with(place, opened, lambda: place.run(_connector(opened), place.component("v2"), 2), at=7)
+    _with(place, opened, lambda: place.run(_connector(opened), place.component("v2"), 2), at=9)
     assert place.page() == "v2"
 
 
@@ -103,10 +104,54 @@ def test_a_restore_that_died_anywhere_is_ended_by_the_same_call(lab: Lab, place:
     assert place.page() == "v1"
 
 
+class OvertakenEngine:
+    """Passes every request on. Before the `at`-th look at the fence, a successor with a higher token takes the target."""
+
+    def __init__(self, engine: Engine, at: int, successor: Callable[[], Awaitable[None]]) -> None:
+        self._engine, self._left, self._successor = engine, at, successor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    async def fences(self) -> dict[str, int]:
+        self._left -= 1
+        if self._left == 0:
+            await self._successor()
+        return await self._engine.fences()
+
+
+# The fence is read when it is raised, and before each of the six changes of an upgrade.
+@pytest.mark.parametrize("at", range(1, 8))
+def test_a_holder_that_is_overtaken_in_the_middle_stops_before_its_next_request(lab: Lab, place: Place, at: int) -> None:
+    async def upgrade() -> None:
+        spec = place.component("v2")
+        await _connector(opened).activate(place.spec(spec, 2), spec, sticker(2), effect(2))
+
+    async def take_over() -> None:
+        connector = place.connector()
+        async with connector:
+            await connector.restore("web", deployment_id(1), effect(2, fence=9))
+        seen.append(_states(lab))
+
+    async def overtaken() -> None:
+        _connector(opened).engine = OvertakenEngine(_connector(opened).engine, at, take_over)  # type: ignore[assignment]
+        with pytest.raises(StaleFence):
+            await upgrade()
+
+    opened: list[DockerConnector] = []
+    seen: list[dict[str, tuple[str, str]]] = []
+    _with(place, opened, lambda: place.run(_connector(opened), place.component("v1"), 1))
+    _with(place, opened, lambda: _connector(opened).prepare(place.component("v2"), effect(2)))
+    _with(place, opened, overtaken)
+    assert seen == [_states(lab)]
+    assert seen[0]["1"] == ("running", "unless-stopped")
+    assert place.page() == "v1"
+
+
 def test_the_sticker_is_there_before_the_component_starts(lab: Lab, place: Place) -> None:
     opened: list[DockerConnector] = []
     with pytest.raises(Killed):
-        _with(place, opened, lambda: place.run(_connector(opened), place.component("v1"), 1), at=3)
+        _with(place, opened, lambda: place.run(_connector(opened), place.component("v1"), 1), at=4)
     with engine_of(lab, HOST) as client:
         (container,) = client.containers(all=True)
         content = b"".join(client.get_archive(container["Id"], "/stella.version.json")[0])

@@ -21,7 +21,7 @@ from stella_pipelines.connectors.port import ComponentSpec
 from stella_pipelines.connectors.process.instances import Instances
 from tests.support.connector_places import Place, deployment_id, effect, eventually, process_place, sticker
 
-CHANGES: Final = ("os.rename", "os.killpg", "subprocess.Popen", "fcntl.flock")
+CHANGES: Final = ("os.rename", "os.killpg", "subprocess.Popen", "fcntl.flock", "shutil.copyfile")
 KILLS_MAX: Final = 40
 _CHILD: Final = """\
 import asyncio, json, os, signal, sys

@@ -22,6 +22,7 @@ from stella_pipelines.environments.model import Component, Environment, Estate, 
 from stella_pipelines.integrations.registries.layout import LayoutRegistry
 from stella_pipelines.lab.ports import free_port
 from tests.support.connector_places import PATH, PORT_INSIDE, publish
+from tests.support.deploying_process import is_dead
 
 ACTOR = Actor(name="alice", via="test")
 ADDRESSES = ("127.0.4.81", "127.0.4.82")
@@ -106,7 +107,7 @@ def test_a_killed_deployment_is_resumed_and_nothing_is_done_twice(home: Home) ->
     promotion_id = home.approve(home.release("2", "v2"))
 
     killed = sum(_deploy_and_die(home, promotion_id, events) for events in KILL_AFTER_EVENTS)
-    record = asyncio.run(home.plane.deployments.run(promotion_id, f"deployment/{promotion_id}"))
+    record = asyncio.run(home.plane.deployments.run(promotion_id, "the last one", gone=is_dead))
 
     assert killed >= 4, "the processes were not killed while they were at work"
     assert record.state is DeploymentState.SUCCEEDED

@@ -26,6 +26,7 @@ from stella_pipelines.lab.hosts import LabHost
 from stella_pipelines.lab.lab import Lab
 from stella_pipelines.promotions.promotion import PromotionState
 from tests.support.carrying_out import carry_out, evaluate
+from tests.support.deploying_process import is_dead
 
 pytest_plugins = ("tests.support.lab",)
 pytestmark = pytest.mark.engines
@@ -119,7 +120,7 @@ def test_a_killed_rollout_over_ssh_is_resumed_and_no_container_is_made_twice(ins
             for _ in range(count):
                 process.stdout.readline()
             process.kill()
-    record = asyncio.run(installation.plane.deployments.run(promotion_id, f"deployment/{promotion_id}"))
+    record = asyncio.run(installation.plane.deployments.run(promotion_id, "the last one", gone=is_dead))
     assert record.state is DeploymentState.SUCCEEDED
     for host in installation.hosts("prod"):
         assert events(host, since) == {"create": 1, "start": 1, "die": 1}

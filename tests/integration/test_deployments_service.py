@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from stella_pipelines.connectors.port import TargetRefused, TargetUnreachable
+from stella_pipelines.connectors.port import StaleFence, TargetRefused, TargetUnreachable
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import LEASE_TTL_S
 from stella_pipelines.deployments.errors import DeploymentNotDue, DeploymentUnfinished, JournalTaken, NothingToRetry, NotProven, PlanIncomplete
 from stella_pipelines.deployments.history import StoredHistory, in_use
 from stella_pipelines.deployments.journal import journal_digest
-from stella_pipelines.deployments.limits import DATABASE_PATIENCE_S
+from stella_pipelines.deployments.limits import DATABASE_PATIENCE_S, LOOK_AGAIN_S
 from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, Progress, TargetState
 from stella_pipelines.environments.model import AllAtOnce, Rolling, Strategy
 from stella_pipelines.evidence.statement import Statement
 from stella_pipelines.evidence.verify import verify_packet
+from stella_pipelines.promotions.errors import EnvironmentUnknown
 from stella_pipelines.promotions.promotion import PromotionState
 from stella_pipelines.store import blobs, leases
 from stella_pipelines.store.database import Store
@@ -205,6 +206,18 @@ def test_without_rollback_the_failed_targets_stay_and_are_retried_alone(store: S
     assert seen.deployment_id == retry.id
 
 
+def test_a_retry_brings_what_was_approved_and_not_an_estate_that_was_edited_since(store: Store) -> None:
+    installation, _, v2 = _two_releases(store, 2, Rolling(batch=1), rollback_on_failure=False)
+    installation.world.fault = always({("host-2", "activate"): TargetRefused})
+    first = installation.deploy(v2)
+    installation.world.fault = no_faults
+    installation.apply(make_estate(2, Rolling(batch=1), rollback_on_failure=False, variables={"MODE": "never approved"}))
+    assert installation.retry(first.id).state is DeploymentState.SUCCEEDED
+    started = installation.world.target("host-2").running("web")
+    assert started is not None
+    assert started.spec.variables == {}
+
+
 def test_a_target_within_the_failure_budget_goes_back_and_the_others_go_on(store: Store) -> None:
     installation, _, v2 = _two_releases(store, 3, Rolling(batch=1, failure_budget=1))
     installation.world.fault = always({("host-2", "activate"): TargetRefused})
@@ -294,7 +307,8 @@ def test_a_plan_that_is_not_the_approved_one_touches_nothing_and_asks_the_gates_
     assert refused.failure.code == "DEPLOY_PLAN_CHANGED"
     assert len(installation.world.touches) == effects
     again = installation.promotions.get(promotion.id)
-    assert (again.state, again.attempt) == (PromotionState.EVALUATING, 2)
+    assert (again.state, again.refused_starts) == (PromotionState.WAITING, 1)
+    installation.promotions.reevaluate(promotion.id)
     installation.evaluate(promotion.id)
     assert installation.run(promotion.id).state is DeploymentState.SUCCEEDED
 
@@ -310,6 +324,35 @@ def test_a_rollback_on_command_goes_to_the_release_before(store: Store) -> None:
     assert _versions(installation) == {"1"}
     assert _claim(installation, record)[0].kind == "rollback"
     assert installation.world.changing_most <= 2
+
+
+def test_a_second_rollback_goes_one_further_back_and_never_forward(store: Store) -> None:
+    installation, v1, v2 = _two_releases(store, 1, AllAtOnce())
+    installation.deploy(v2)
+    installation.deploy(installation.release("3"))
+    assert installation.rollback().release_digest == v2
+    assert installation.rollback().release_digest == v1
+    with pytest.raises(NotProven, match="no earlier"):
+        installation.rollback()
+    assert installation.rollback(v2).release_digest == v2
+    assert installation.rollback().release_digest == v1
+
+
+def test_a_rollback_brings_the_settings_back_that_were_proven(store: Store) -> None:
+    """The estate was edited after v1 was proven. What comes back is what ran, and not v1 with settings that nobody ever tried it with."""
+    installation, v1, v2 = _two_releases(store, 2, AllAtOnce())
+    installation.apply(make_estate(3, AllAtOnce(), variables={"MODE": "edited"}))
+    installation.deploy(v2)
+    record = installation.rollback()
+    assert (record.state, record.release_digest) == (DeploymentState.SUCCEEDED, v1)
+    modes = {name: found.spec.variables.get("MODE") for name in ("host-1", "host-2", "host-3") if (found := installation.world.target(name).running("web"))}
+    assert modes == {"host-1": None, "host-2": None, "host-3": "edited"}, "host-3 never ran v1, so it gets what the estate says now"
+
+
+def test_a_rollback_in_an_unknown_environment_says_so(store: Store) -> None:
+    installation, _, _ = _two_releases(store, 1, AllAtOnce())
+    with pytest.raises(EnvironmentUnknown):
+        installation.rollback(environment="nosuch")
 
 
 def test_a_rollback_names_an_earlier_proven_release_or_is_refused(store: Store) -> None:
@@ -424,15 +467,33 @@ def test_two_runs_of_one_promotion_never_act_together(store: Store) -> None:
     promotion = installation.approve(v2)
 
     async def both() -> list[DeploymentRecord | BaseException]:
-        one = installation.deployments.run(promotion.id, f"deployment/{promotion.id}")
-        two = installation.deployments.run(promotion.id, f"deployment/{promotion.id}")
+        one = installation.deployments.run(promotion.id, "run/1")
+        two = installation.deployments.run(promotion.id, "run/2")
         return await asyncio.gather(one, two, return_exceptions=True)
 
-    results = simulate(installation.clock, both())
-    ended = [result for result in results if isinstance(result, DeploymentRecord)]
-    assert all(isinstance(result, LeaseLost | JournalTaken | Conflict) for result in results if not isinstance(result, DeploymentRecord))
-    assert ended
-    assert ended[0].state is DeploymentState.SUCCEEDED
+    first, second = simulate(installation.clock, both())
+    assert isinstance(first, DeploymentRecord)
+    assert first.state is DeploymentState.SUCCEEDED
+    assert isinstance(second, LeaseHeld), "the second one takes nothing away from the first, which goes on undisturbed"
+    assert second.holder == "run/1"
+    assert set(installation.world.creations.values()) == {1}
+
+
+def test_a_run_that_was_believed_dead_and_is_not_stops_before_its_next_effect(store: Store) -> None:
+    installation, _, v2 = _two_releases(store, 3, Rolling(batch=1))
+    promotion = installation.approve(v2)
+
+    async def both() -> list[DeploymentRecord | BaseException]:
+        one = asyncio.create_task(installation.deployments.run(promotion.id, "run/1"))
+        await asyncio.sleep(1.0)
+        two = installation.deployments.run(promotion.id, "run/2", gone=lambda holder: holder == "run/1")
+        return await asyncio.gather(one, two, return_exceptions=True)
+
+    first, second = simulate(installation.clock, both())
+    assert isinstance(first, LeaseLost | StaleFence | JournalTaken | Conflict)
+    assert isinstance(second, DeploymentRecord)
+    assert second.state is DeploymentState.SUCCEEDED
+    assert _versions(installation) == {"2"}
     assert set(installation.world.creations.values()) == {1}
 
 
@@ -515,6 +576,50 @@ def test_drift_shows_in_the_next_look_and_history_follows(store: Store) -> None:
     assert drifted is not None
     assert not drifted.healthy
     assert drifted.healthy_since is None
+
+
+def test_a_failed_rollout_that_went_back_begins_the_soak_again(store: Store) -> None:
+    installation, v1, v2 = _two_releases(store, 2, AllAtOnce())
+    installation.clock.monotonic_s += 600
+    before = simulate(installation.clock, installation.deployments.observe("prod"))
+    installation.world.unhealthy.add(image("web", "2").digest)
+    record = installation.deploy(v2)
+    assert record.state is DeploymentState.ROLLED_BACK
+    with store.reading() as tx:
+        proven = StoredHistory(installation.clock).last_proven(tx, "prod", v1)
+    assert proven is not None
+    assert proven.healthy
+    assert before.healthy_since is not None
+    assert proven.healthy_since is not None
+    assert proven.healthy_since > before.observed_at
+
+
+def test_a_look_that_was_overtaken_by_a_deployment_is_not_remembered(store: Store) -> None:
+    installation, _, v2 = _two_releases(store, 1, AllAtOnce())
+    promotion = installation.approve(v2)
+    installation.world.look_s = 30.0
+
+    async def both() -> None:
+        looking = asyncio.create_task(installation.deployments.observe("prod"))
+        await asyncio.sleep(0.1)
+        installation.world.look_s = 0.01
+        await installation.deployments.run(promotion.id, "run/1")
+        await looking
+
+    simulate(installation.clock, both())
+    kept = installation.deployments.last_observation("prod")
+    assert kept is not None
+    assert kept.release_digest == v2
+    assert kept.healthy
+
+
+def test_environments_are_looked_at_again_the_longest_unseen_first(store: Store) -> None:
+    installation, _, _ = _two_releases(store, 1, AllAtOnce())
+    assert installation.deployments.due_for_look(8) == []
+    installation.clock.monotonic_s += LOOK_AGAIN_S
+    assert installation.deployments.due_for_look(8) == ["prod"]
+    simulate(installation.clock, installation.deployments.observe("prod"))
+    assert installation.deployments.due_for_look(8) == []
 
 
 def test_what_has_not_ended_is_in_use(store: Store) -> None:

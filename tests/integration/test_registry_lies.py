@@ -6,6 +6,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -28,7 +29,7 @@ from stella_pipelines.integrations.registries.port import (
     RegistryUnreachable,
 )
 from stella_pipelines.integrations.registries.resolve import resolve_image
-from tests.support.lying_registry import Behaviour, LyingRegistry, answering, in_turn, truncated
+from tests.support.lying_registry import Behaviour, LyingRegistry, answering, in_pieces, in_turn, truncated
 from tests.support.oci import image_manifest
 
 GENUINE = image_manifest(b"{}", b"layer")
@@ -130,10 +131,38 @@ def test_silence_is_unreachable_in_time(lying: LyingRegistry, client: Distributi
     assert time.monotonic() - before < 5
 
 
-def test_a_dripping_manifest_is_unreachable_in_time(lying: LyingRegistry, client: DistributionRegistry) -> None:
-    lying.behaviours[MANIFEST_AT] = lying.dripping
+@pytest.mark.parametrize("drip", [LyingRegistry.dripping, LyingRegistry.dripping_head])
+@pytest.mark.parametrize(
+    ("at", "ask"), [(MANIFEST_AT, lambda c: c.manifest("shop/web", GENUINE_DIGEST)), (BLOB_AT, lambda c: c.blob("shop/web", BLOB_DIGEST, 10**9))]
+)
+def test_a_dripping_answer_is_unreachable_in_time(
+    lying: LyingRegistry, client: DistributionRegistry, drip: Callable[..., None], at: str, ask: Callable[[DistributionRegistry], object]
+) -> None:
+    lying.behaviours[at] = partial(drip, lying)
+    before = time.monotonic()
     with pytest.raises(RegistryUnreachable, match="longer than"):
-        client.manifest("shop/web", GENUINE_DIGEST)
+        ask(client)
+    assert time.monotonic() - before < 3
+
+
+@pytest.mark.parametrize("drip", [LyingRegistry.dripping, LyingRegistry.dripping_head])
+def test_a_dripping_token_is_unreachable_in_time(lying: LyingRegistry, drip: Callable[..., None]) -> None:
+    registry = DistributionRegistry(lying.host, plain_http=True, pace=Pace(timeout_s=20, token_timeout_s=0.4, attempts_max=1))
+    lying.behaviours[MANIFEST_AT] = answering(status=401, www_authenticate=f'Bearer realm="http://{lying.host}/token"')
+    lying.behaviours["/token"] = partial(drip, lying)
+    before = time.monotonic()
+    with pytest.raises(RegistryUnreachable, match="token service took longer than"):
+        registry.manifest("shop/web", GENUINE_DIGEST)
+    assert time.monotonic() - before < 3
+
+
+def test_a_large_blob_may_take_longer_than_one_request(lying: LyingRegistry) -> None:
+    """Bytes that move buy time: it is slowness that ends an exchange, not size."""
+    registry = DistributionRegistry(lying.host, plain_http=True, pace=Pace(timeout_s=0.4, bytes_per_s_min=1000, attempts_max=1))
+    lying.behaviours[BLOB_AT] = in_pieces(BLOB, pieces=10, pause_s=0.1)
+    before = time.monotonic()
+    assert registry.blob("shop/web", BLOB_DIGEST, len(BLOB)) == BLOB
+    assert time.monotonic() - before > 0.8
 
 
 def test_a_redirect_loop_ends(lying: LyingRegistry, client: DistributionRegistry) -> None:
@@ -215,9 +244,10 @@ def test_a_tag_list_is_followed_page_by_page_and_never_in_circles(lying: LyingRe
     first = answering(b'{"tags": ["b"]}', link='</v2/shop/web/tags/list?last=b>; rel="next"')
     lying.behaviours["/v2/shop/web/tags/list"] = in_turn(first, answering(b'{"tags": ["a"]}'))
     assert client.tags("shop/web") == ["a", "b"]
-    lying.behaviours["/v2/shop/web/tags/list"] = answering(b'{"tags": ["b"]}', link='<http://127.0.0.1:1/x>; rel="next"')
-    with pytest.raises(RegistryMisbehaved, match="not itself"):
-        client.tags("shop/web")
+    for elsewhere in ("http://127.0.0.1:1/x", "http://[", "http://127.0.0.1:99999/"):
+        lying.behaviours["/v2/shop/web/tags/list"] = answering(b'{"tags": ["b"]}', link=f'<{elsewhere}>; rel="next"')
+        with pytest.raises(RegistryMisbehaved):
+            client.tags("shop/web")
 
 
 def _failing(status: int) -> Behaviour:

@@ -21,6 +21,8 @@ from stella_pipelines.integrations.registries.layout import LayoutRegistry
 from stella_pipelines.integrations.registries.port import ImageNotFound, RegistryPort
 from stella_pipelines.integrations.registries.resolve import ReferenceUnpinned
 from stella_pipelines.releases.errors import (
+    ComponentUndeclared,
+    LifecycleRefused,
     ReleaseExists,
     ReleaseFinalized,
     ReleaseInvalid,
@@ -294,3 +296,25 @@ def test_two_who_create_the_same_release_at_once_get_one(create: Callable[..., R
 def _identity(record: ReleaseRecord) -> Digest:
     assert record.digest is not None
     return record.digest
+
+
+def test_a_release_is_deprecated_and_archived_once_with_its_reasons(create: Callable[..., ReleaseRecord], releases: Releases, store: Store) -> None:
+    digest = create(finalize=True).digest
+    assert digest is not None
+    assert releases.deprecate(BOB, digest, "leaks memory").state is ReleaseState.DEPRECATED
+    assert releases.deprecate(BOB, digest, "said twice").state is ReleaseState.DEPRECATED
+    assert releases.archive(BOB, digest, "nobody runs it").state is ReleaseState.ARCHIVED
+    assert releases.by_digest(digest).state is ReleaseState.ARCHIVED
+    with pytest.raises(LifecycleRefused):
+        releases.deprecate(BOB, digest, "too late")
+    with store.reading() as tx:
+        entries = audit.list_entries(tx)
+    assert [(entry.action, entry.reason) for entry in entries][:2] == [("release.archive", "nobody runs it"), ("release.deprecate", "leaks memory")]
+
+
+def test_only_declared_components_are_released_where_an_estate_is(releases: Releases, registry: RegistryPort) -> None:
+    images = {"wbe": ImageReference.parse(f"{HOST}/shop/web:stable")}
+    push_image(registry, "shop/web", "stable")
+    with pytest.raises(ComponentUndeclared, match="Did you mean 'web'"):
+        releases.create(ALICE, name="shop", version="1.0", images=images, registries=lambda _: registry, declared=["web"])
+    assert releases.create(ALICE, name="shop", version="1.0", images=images, registries=lambda _: registry).label == "shop-1.0"

@@ -45,6 +45,8 @@ SEEDS, STEPS_PER_SEED = range(8), 4_000
 ENDS = {"deployed", "rejected", "cancelled", "expired", "failed", "rolled_back"}
 VERDICTS = (allow("yes"), allow("also"), allow("fine"), deny("no", would_change=("x",)), wait("later", until=NOW, would_change=()), error("?", would_change=()))
 
+CHANGED = PlanChanged(until=NOW, failure={})
+
 
 @dataclass
 class Remembered:
@@ -53,6 +55,7 @@ class Remembered:
     attempt: int = 1
     allowed_plan: Digest | None = None
     deployment: str | None = None
+    changes: int = 0
     end: str | None = None
 
 
@@ -107,7 +110,7 @@ class World:
 
     def draw(self, before: Promotion) -> Command:
         known = self.remembered[before.id]
-        choices = [Reevaluate(), DeploymentSucceeded(), DeploymentFailed(failure={}), DeploymentRolledBack(failure={}), PlanChanged(), Cancel(), Expire()]
+        choices = [Reevaluate(), DeploymentSucceeded(), DeploymentFailed(failure={}), DeploymentRolledBack(failure={}), CHANGED, Cancel(), Expire()]
         number = self.random.random()
         if number < 0.45:
             return self.evaluated(known.attempt if self.random.random() < 0.85 else self.random.randint(1, 3))
@@ -147,7 +150,13 @@ class World:
         if isinstance(command, EvaluationAllows):
             known.allowed_plan = command.plan_digest
         if isinstance(command, Reevaluate | PlanChanged):
-            known.attempt, known.allowed_plan, known.deployment = known.attempt + 1, None, None
+            known.allowed_plan, known.deployment = None, None
+        if isinstance(command, Reevaluate):
+            known.attempt += 1
+        if isinstance(command, PlanChanged):
+            known.changes += 1
+            assert (after.waiting_until, after.plan_digest) == (NOW, None), f"seed {self.seed}: it must be woken, and nothing is approved"
+        assert after.refused_starts == known.changes, self.seed
         if isinstance(command, StartDeployment):
             assert known.deployment in (None, command.deployment_id), self.seed
             known.deployment = command.deployment_id

@@ -62,11 +62,15 @@ def make_estate(targets: int, strategy: Strategy, components: tuple[str, ...] = 
 class Installation:
     """One process's view of the installation. `reborn()` is the next process, on the same database and the same machines."""
 
-    def __init__(self, store: Store, clock: SimulatedClock, world: World, *, seed: int = 1, die_at: int | str | None = None) -> None:
+    def __init__(
+        self, store: Store, clock: SimulatedClock, world: World, *, seed: int = 1, die_at: int | str | None = None, dead: frozenset[str] = frozenset()
+    ) -> None:
         self.database = store
         self.clock = clock
         self.world = world
         self.seed = seed
+        self.holder = f"process/{seed}"
+        self.dead = dead
         self.points = Points(die_at)
         self.world.points = self.points
         self.store = MortalStore(store, self.points)
@@ -81,7 +85,8 @@ class Installation:
         self.progress: list[Progress] = []
 
     def reborn(self, die_at: int | str | None = None) -> Installation:
-        return Installation(self.database, self.clock, self.world, seed=self.seed + 1000, die_at=die_at)
+        """The process that follows this one, and knows that this one is dead."""
+        return Installation(self.database, self.clock, self.world, seed=self.seed + 1000, die_at=die_at, dead=self.dead | {self.holder})
 
     # ------------------------------------------------------------ arranging
 
@@ -101,21 +106,23 @@ class Installation:
         return digest
 
     def approve(self, release: Digest, environment: str = "prod") -> Promotion:
-        """A promotion that every gate allowed (there are none)."""
+        """A promotion whose gates were asked."""
         promotion = self.promotions.request(ALICE, environment=environment, release_digest=release, reason="test")
         return self.evaluate(promotion.id)
 
     def evaluate(self, promotion_id: str) -> Promotion:
-        """Plan and decide the promotion's newest attempt."""
+        """Plan, ask every gate, and decide the promotion's newest attempt."""
         promotion = self.promotions.get(promotion_id)
         plan = simulate(self.clock, self.deployments.plan(promotion.environment, promotion.release_digest))
         evaluation = self.promotions.begin_evaluation(promotion.id, promotion.attempt, plan.document())
+        for gate in evaluation.gates:
+            self.promotions.evaluate_gate(evaluation.id, gate)
         return self.promotions.decide(evaluation.id)[0]
 
     # ------------------------------------------------------------ acting
 
     def run(self, promotion_id: str, holder: str | None = None) -> DeploymentRecord:
-        work = self.deployments.run(promotion_id, holder or f"deployment/{promotion_id}", self.progress.append)
+        work = self.deployments.run(promotion_id, holder or self.holder, self.progress.append, gone=self.dead.__contains__)
         return simulate(self.clock, work)
 
     def deploy(self, release: Digest) -> DeploymentRecord:

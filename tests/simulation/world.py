@@ -83,6 +83,7 @@ class World:
         self.changing: set[str] = set()
         self.changing_most = 0
         self.stale_effects = 0
+        self.look_s = 0.01
 
     def target(self, name: str) -> SimulatedTarget:
         return self.targets.setdefault(name, SimulatedTarget(name, self.platform))
@@ -203,7 +204,7 @@ class SimulatedConnector:
     async def _look(self, operation: str) -> None:
         if self._world.points.dead:
             self._world.points.reach(operation)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self._world.look_s)
         self._fail(operation, "before")
 
     def _fail(self, operation: str, moment: str) -> None:

@@ -183,11 +183,13 @@ def _own_address(pid: int) -> str:
 
 
 def docker_place(lab: Lab, name: str) -> Place:
-    """One of the lab's engines, without any container, reached as the lab's estate says."""
+    """One of the lab's engines, without any container or fence, reached as the lab's estate says."""
     target = next(target for target in parse_estate(lab.estate_path.read_text(), "estate.yaml").targets if target.name == name)
     with engine_of(lab, name) as client:
         for container in client.containers(all=True):
             client.remove_container(container["Id"], force=True, v=True)
+        for volume in client.volumes()["Volumes"] or ():
+            client.remove_volume(volume["Name"])
     return Place(target, lab.registry_host, lab.registry(), lab.hosts[name].port, _published(lab), lambda: _kill_container(lab, name))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -19,7 +20,12 @@ def tell(progress: Progress) -> None:
 def main(home: Path, promotion_id: str) -> None:
     """Run or resume."""
     with open_control_plane(Settings(home=home, database_url=f"sqlite:///{home / 'stella.db'}")) as plane:
-        asyncio.run(plane.deployments.run(promotion_id, f"deployment/{promotion_id}", tell))
+        asyncio.run(plane.deployments.run(promotion_id, f"process/{os.getpid()}", tell, gone=is_dead))
+
+
+def is_dead(holder: str) -> bool:
+    """Whether the process that held the leases is there no more."""
+    return not Path("/proc", holder.removeprefix("process/")).exists()
 
 
 if __name__ == "__main__":

@@ -47,18 +47,20 @@ def embedded_lab() -> Iterator[Lab]:
 
 @pytest.fixture
 def clean_lab(lab: Lab) -> Lab:
-    """The engines lab with no container on any host; images stay."""
+    """The engines lab with no container and no fence on any host; images stay."""
     remove_containers(lab)
     return lab
 
 
 def remove_containers(lab: Lab) -> None:
-    """Remove every container of every engine, running or not."""
+    """Remove every container of every engine, running or not, and the volumes: a new control plane counts its tokens from one again."""
     for host in lab.hosts.values():
         client = docker.DockerClient(base_url=f"unix://{host.docker_socket}")
         try:
             for container in client.containers.list(all=True, ignore_removed=True):
                 container.remove(force=True, v=True)
+            for volume in client.volumes.list():
+                volume.remove()
         finally:
             client.close()
 

@@ -70,9 +70,10 @@ class FixedEstate:
     """The declared estate, as the test sets it."""
 
     estate: Estate
+    revision: int = 1
 
     def current(self, tx: Transaction | None = None) -> tuple[Estate, int]:
-        return self.estate, 1
+        return self.estate, self.revision
 
 
 @dataclass(frozen=True)

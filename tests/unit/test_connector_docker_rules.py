@@ -207,15 +207,17 @@ def test_the_image_store_is_recognised() -> None:
 
 
 def test_a_label_alone_proves_nothing() -> None:
-    proven = observed("host-1", NOW, [instance()], {CONFIG: Image(id=CONFIG, repo_digests=(f"{REPOSITORY}@{PLATFORM}",))}, None, containerd_store=False)
-    claimed = observed("host-1", NOW, [instance()], {CONFIG: Image(id=CONFIG, repo_digests=(f"{REPOSITORY}@{OTHER}",))}, None, containerd_store=False)
-    image_gone = observed("host-1", NOW, [instance()], {CONFIG: None}, None, containerd_store=False)
+    proven = observed(
+        "host-1", NOW, [instance()], {CONFIG: Image(id=CONFIG, repo_digests=(f"{REPOSITORY}@{PLATFORM}",))}, None, fence=0, containerd_store=False
+    )
+    claimed = observed("host-1", NOW, [instance()], {CONFIG: Image(id=CONFIG, repo_digests=(f"{REPOSITORY}@{OTHER}",))}, None, fence=0, containerd_store=False)
+    image_gone = observed("host-1", NOW, [instance()], {CONFIG: None}, None, fence=0, containerd_store=False)
     assert [one.components[0].platform_digest for one in (proven, claimed, image_gone)] == [PLATFORM, None, None]
 
 
 @pytest.mark.parametrize("label", ["", "sha256:short", "latest", "sha256:" + "Z" * 64])
 def test_labels_that_are_no_digests_are_unknown(label: str) -> None:
-    found = observed("host-1", NOW, [instance(**{labels.PLATFORM_DIGEST: label})], {CONFIG: None}, None, containerd_store=False)
+    found = observed("host-1", NOW, [instance(**{labels.PLATFORM_DIGEST: label})], {CONFIG: None}, None, fence=0, containerd_store=False)
     assert found.components[0].platform_digest is None
 
 
@@ -288,4 +290,4 @@ def test_what_is_no_sticker_is_none() -> None:
 
 
 def test_container_names_differ_between_deployments() -> None:
-    assert labels.container_name("web", "dep_01jdz00000000000000000abcd") == "stella.web.0000abcd"
+    assert labels.container_name("host-1", "web", "dep_01jdz00000000000000000abcd") == "stella.host-1.web.0000abcd"

@@ -6,9 +6,10 @@ import contextlib
 import gzip
 import io
 import tarfile
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, BinaryIO, cast
 
 import pytest
 from hypothesis import given, settings
@@ -155,6 +156,120 @@ def test_a_bomb_is_refused_before_it_is_written(tmp_path: Path) -> None:
 def test_too_many_members_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageUnsafe):
         unpack(tmp_path, layer(*(folder(f"d{number}") for number in range(11))), members_max=10)
+
+
+# ---------------------------------------------------------------- headers
+
+
+class Counted(io.BytesIO):
+    """Counts what was read of it, and goes on for ever with numbers: a claim of any size can be believed."""
+
+    read_bytes = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert size is not None
+        assert size > 0
+        content = (super().read(size) + b"0\n" * size)[:size]
+        self.read_bytes += len(content)
+        assert self.read_bytes < 8_000_000, "the headers are read into memory"
+        return content
+
+
+def header(name: str, kind: bytes, size: int, content: bytes = b"") -> bytes:
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.GNU_FORMAT) + content.ljust(-(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, b"\0")
+
+
+def pax(**values: str) -> bytes:
+    member = tarfile.TarInfo("file")
+    member.pax_headers = {name.replace("_", "."): value for name, value in values.items()}
+    return member.tobuf(tarfile.PAX_FORMAT)
+
+
+GIB = 1024**3
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+@pytest.mark.parametrize("first", [b"", header("before", tarfile.REGTYPE, 600, b"x" * 600)])
+def test_a_header_that_claims_to_be_huge_is_not_read_into_memory(tmp_path: Path, kind: bytes, first: bytes) -> None:
+    with pytest.raises(ImageUnsafe, match="larger than"):
+        unpack(tmp_path, Counted(first + header("long", kind, 4 * GIB)))
+
+
+def test_the_size_of_a_link_is_no_credit_for_headers(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("link")
+    member.type, member.linkname, member.size = tarfile.SYMTYPE, "x", 9_000_000
+    with pytest.raises(ImageUnsafe, match="larger than"):
+        unpack(tmp_path, Counted(member.tobuf(tarfile.GNU_FORMAT) + header("long", tarfile.XHDTYPE, GIB)), bytes_max=10_000_000)
+
+
+def test_a_sparse_map_without_an_end_is_not_read_into_memory(tmp_path: Path) -> None:
+    start = pax(GNU_sparse_major="1", GNU_sparse_minor="0", GNU_sparse_name="s", GNU_sparse_realsize="1")
+    with pytest.raises(ImageUnsafe, match="larger than"):
+        unpack(tmp_path, Counted(start[:-512] + header("file", tarfile.REGTYPE, GIB, b"999999999\n" + b"0\n" * 251)))
+
+
+@pytest.mark.parametrize("broken", [pax(GNU_sparse_map="a,b"), pax(GNU_sparse_major="1", GNU_sparse_minor="0", GNU_sparse_realsize="many")])
+def test_headers_that_make_no_sense_are_refused(tmp_path: Path, broken: bytes) -> None:
+    with pytest.raises(ImageUnsafe, match="cannot be read"):
+        unpack(tmp_path, io.BytesIO(broken + b"\0" * 10_240))
+
+
+def test_headers_of_headers_of_headers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageUnsafe, match="cannot be read"):
+        unpack(tmp_path, io.BytesIO(header("again", tarfile.XHDTYPE, 0) * 2000 + b"\0" * 10_240))
+
+
+def test_what_earlier_headers_said_is_forgotten(tmp_path: Path) -> None:
+    """Each pair of a global header and a folder is allowed; together they would fill the memory."""
+    one = header("all", tarfile.XGLTYPE, 500_009, b"500009 k000=" + b"v" * 499_996 + b"\n")
+    root = tmp_path / "outside" / "root"
+    root.mkdir(parents=True)
+    tracemalloc.start()
+    try:
+        parts = (one.replace(b"k000", b"k%03d" % number) + header(f"d{number}", tarfile.DIRTYPE, 0) for number in range(60))
+        Unpacking(root, 10_000, 100).layer(cast("BinaryIO", io.BufferedReader(Joined(parts))))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(everything(root)) == 60
+    assert peak_bytes < 15_000_000
+
+
+class Joined(io.RawIOBase):
+    """Parts that are made when they are read."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._rest = self._rest or next(self._parts, b"")
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+
+@pytest.mark.parametrize("entry", [file("n" * 5000), link("a", "n" * 5000), file("é" * 2100), file("/".join("d" * 202))])
+def test_paths_longer_or_deeper_than_a_kernel_or_a_program_follows_are_refused(tmp_path: Path, entry: Entry) -> None:
+    with pytest.raises(ImageUnsafe) as refused:
+        unpack(tmp_path, layer(entry))
+    assert len(str(refused.value)) < 1000
+
+
+def test_long_names_and_attributes_of_honest_images_arrive(tmp_path: Path) -> None:
+    name = "/".join(["d" * 100] * 5 + ["name"])
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo(name)
+        member.pax_headers = {"SCHILY.xattr.user.note": "x" * 60_000}
+        tar.addfile(member)
+    buffer.seek(0)
+    assert (unpack(tmp_path, buffer) / name).is_file()
 
 
 NAMES = st.sampled_from(["a", "b", "c", "..", ".", "/", "a/b", "b/a", "../a", "a/..", "/etc", "a/b/c", ".wh.a", "a/.wh..wh..opq"])

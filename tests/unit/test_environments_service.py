@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.identifiers import SystemIdentifiers
-from stella_pipelines.environments.errors import EstateInUse, EstateRevisionMissing
+from stella_pipelines.environments.errors import EstateInUse, EstateRevisionMissing, TargetNotLeaving, TargetStillRuns
 from stella_pipelines.environments.estate import parse_estate
 from stella_pipelines.environments.model import Environment, Estate
 from stella_pipelines.environments.problems import InvalidEstate
@@ -133,6 +133,21 @@ def test_what_is_in_use_does_not_go_away(store: Store) -> None:
         environments.apply(ADA, estate("dev", "prod", targets={"d1": "dev", "p1": "dev"}), source_digest=SOURCE)
     assert environments.current() == (before, 1)
     assert environments.apply(ADA, estate("dev", "prod", targets={"p1": "prod"}), source_digest=SOURCE)[0] == 2
+
+
+def test_a_target_that_still_runs_something_leaves_only_when_it_is_forgotten(store: Store) -> None:
+    runs = {"dev": {"d1": "release one"}, "prod": {"p1": "release two"}}
+    environments = Environments(store, SteppingClock(), SystemIdentifiers(), still_running=lambda tx, environment: runs[environment])
+    before = estate("dev", "prod", targets={"d1": "dev", "p1": "prod"})
+    environments.apply(ADA, before, source_digest=SOURCE)
+    for after in (estate("dev", targets={"d1": "dev"}), estate("dev", "prod", targets={"d1": "dev", "p1": "dev"})):
+        with pytest.raises(TargetStillRuns, match="Target p1 still runs release two"):
+            environments.apply(ADA, after, source_digest=SOURCE)
+    with pytest.raises(TargetNotLeaving, match="d1"):
+        environments.apply(ADA, estate("dev", targets={"d1": "dev"}), source_digest=SOURCE, forget=["p1", "d1"])
+    assert environments.current() == (before, 1)
+    assert environments.apply(ADA, estate("dev", targets={"d1": "dev"}), source_digest=SOURCE, forget=["p1"])[0] == 2
+    assert [entry.reason for entry in trail(store)] == ["forgot the targets p1", None]
 
 
 def test_two_applies_at_once_are_two_revisions_or_one_conflict(store: Store) -> None:

@@ -14,7 +14,7 @@ import stella_pipelines.evidence
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence.envelope import SIGNATURES_MAX
 from stella_pipelines.evidence.errors import PacketRefused
-from stella_pipelines.evidence.statement import PREDICATES, Kind, make_statement
+from stella_pipelines.evidence.statement import DEPTH_MAX, PREDICATES, Kind, make_statement
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.promotions.decision import DecisionRecord, GateRecord
 from tests.support.evidence import RELEASE, SEAL, signing_key
@@ -48,6 +48,8 @@ def test_every_refusal_is_on_the_page() -> None:
     assert [cls.code for cls in PacketRefused.__subclasses__() if f"`{cls.code}`" not in PAGE] == []
     assert SIGNATURES_MAX == 8
     assert "one to eight signatures" in PAGE
+    assert DEPTH_MAX == 100
+    assert "at most 100 levels" in PAGE
 
 
 def test_there_is_one_schema_per_kind_named_by_its_type() -> None:

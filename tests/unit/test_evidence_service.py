@@ -88,6 +88,43 @@ def test_a_clock_that_went_back_seals_nothing(store: Store) -> None:
         seal(tx, "evd_5", at=NOW - timedelta(seconds=1))
 
 
+@pytest.mark.parametrize("kind", ["deployment", "rollback"])
+def test_an_end_is_sealed_by_a_late_clock_too_and_says_so(store: Store, kind: Kind) -> None:
+    """The clock was two hours ahead once. What happened since must still be told: its effects are on the targets."""
+    with store.writing() as tx:
+        seal(tx, "evd_ahead", at=NOW + timedelta(hours=2))
+        late = seal(tx, "evd_end", kind=kind)
+        in_time = seal(tx, "evd_in_time", kind=kind, at=NOW + timedelta(hours=2))
+    assert (late.sequence, in_time.sequence, late.sealed_at) == (2, 3, NOW)
+    assert verify_packet(late.envelope, [EVIDENCE.public_pem]).statement.predicate["clock"] == {"behind_newest_packet_s": 7200}
+    assert "clock" not in verify_packet(in_time.envelope, [EVIDENCE.public_pem]).statement.predicate
+
+
+def test_an_end_by_a_late_clock_does_not_let_decisions_through(store: Store) -> None:
+    with store.writing() as tx:
+        seal(tx, "evd_ahead", at=NOW + timedelta(hours=2))
+        seal(tx, "evd_end", kind="rollback")
+    with pytest.raises(ClockWentBack), store.writing() as tx:
+        seal(tx, "evd_decision")
+    with store.writing() as tx:
+        assert seal(tx, "evd_later", at=NOW + timedelta(hours=2)).sequence == 3
+
+
+def test_only_the_sealing_tells_of_the_clock(store: Store) -> None:
+    with pytest.raises(PredicateInvalid), store.writing() as tx:
+        seal(tx, "evd_1", kind="deployment", predicate={**PREDICATE, "clock": {"behind_newest_packet_s": 0}})
+
+
+def test_packets_after_a_number_come_in_their_order_and_bounded(store: Store) -> None:
+    with store.writing() as tx:
+        for number in range(1, 6):
+            seal(tx, f"evd_{number}", at=NOW - timedelta(seconds=number))
+        seal(tx, "evd_other", environment="dev")
+        assert [packet.sequence for packet in EVIDENCE.after(tx, "prod", 1, 3)] == [2, 3, 4]
+        assert [packet.id for packet in EVIDENCE.after(tx, "prod", 4, 3)] == ["evd_5"]
+        assert EVIDENCE.after(tx, "prod", 5, 3) == []
+
+
 def test_lists_are_newest_first_and_filtered(store: Store) -> None:
     other = Subject(name="shop-2.0.0", digest=Digest.of(b"other"))
     with store.writing() as tx:

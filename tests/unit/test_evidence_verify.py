@@ -19,6 +19,7 @@ from stella_pipelines.core.canonical import canonical_json
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence import errors
 from stella_pipelines.evidence.envelope import write_envelope
+from stella_pipelines.evidence.statement import DEPTH_MAX
 from stella_pipelines.evidence.verify import verify_packet
 from tests.support.evidence import RELEASE, SEAL, genuine_packet, genuine_payload, signing_key
 
@@ -67,10 +68,36 @@ def test_another_key_or_none_is_unknown() -> None:
 
 def test_every_signature_must_be_by_a_given_key() -> None:
     stranger = json.loads(genuine_packet(signing_key(2)))["signatures"][0]
-    both = changed(lambda document: document["signatures"].append(stranger))
+    both = changed(lambda document: document.update(signatures=sorted([*document["signatures"], stranger], key=lambda one: str(one["keyid"]))))
     with pytest.raises(errors.KeyUnknown):
         verify_packet(both, PUBLIC)
-    assert verify_packet(both, [*PUBLIC, signing_key(2).public_pem]).key_id == KEY.key_id
+    assert verify_packet(both, [*PUBLIC, signing_key(2).public_pem]).key_id == min(KEY.key_id, signing_key(2).key_id)
+
+
+def test_two_signatures_have_one_order() -> None:
+    """Both orders are valid signatures of the same statement; as two spellings they would be two packets with two digests."""
+    pair = [json.loads(genuine_packet(signing_key(seed)))["signatures"][0] for seed in (1, 2)]
+    keys = [signing_key(seed).public_pem for seed in (1, 2)]
+    ordered = sorted(pair, key=lambda one: str(one["keyid"]))
+    assert verify_packet(changed(lambda document: document.update(signatures=ordered)), keys).kind == "decision"
+    with pytest.raises(errors.PacketNotCanonical):
+        verify_packet(changed(lambda document: document.update(signatures=ordered[::-1])), keys)
+
+
+def test_a_file_with_two_keys_is_refused_and_not_half_read() -> None:
+    with pytest.raises(errors.KeyInvalid):
+        verify_packet(GENUINE, [KEY.public_pem + signing_key(2).public_pem])
+
+
+def test_the_deepest_packet_that_can_be_sealed_can_be_verified_and_no_deeper_one() -> None:
+    """Fixed by us, so that it does not depend on how much of its stack a reader has used up."""
+
+    def nested(levels: int) -> object:
+        return [nested(levels - 1)] if levels else "bottom"
+
+    assert verify_packet(genuine_packet(evidence=nested(DEPTH_MAX - 2)), PUBLIC).kind == "decision"
+    with pytest.raises(errors.PredicateInvalid):
+        genuine_packet(evidence=nested(DEPTH_MAX - 1))
 
 
 def test_a_signature_of_something_else_is_invalid() -> None:
@@ -129,6 +156,7 @@ MALFORMED: dict[str, bytes] = {
     "nine signatures": changed(lambda document: document["signatures"].extend(document["signatures"] * 8)),
     "a short signature": changed(lambda document: document["signatures"][0].update(sig="AAAA")),
     "an empty payload": changed(lambda document: document.update(payload="")),
+    "half a surrogate pair as a name": GENUINE[:-1] + b',"\\udfff":1}',
     "broken base64": changed(lambda document: document.update(payload=document["payload"].rstrip("=") + "A====")),
 }
 
@@ -158,6 +186,15 @@ SIGNED_NONSENSE: dict[str, tuple[bytes, type[errors.PacketRefused]]] = {
     "no seal": (genuine_payload().replace(b'"seal"', b'"sear"'), errors.PacketMalformed),
     "a seal without a number": (genuine_payload().replace(b'"sequence":1', b'"sequence":0'), errors.PacketMalformed),
     "another form": (genuine_payload().replace(b'"version":1', b'"version":2'), errors.PacketMalformed),
+    "a seal's time in another zone": (genuine_payload().replace(b"09:00:00.000000Z", b"10:00:00.000000+01:00"), errors.PacketMalformed),
+    "a seal's time as a number": (genuine_payload().replace(b'"2026-01-31T09:00:00.000000Z"', b"1769850000"), errors.PacketMalformed),
+    "a seal without an environment": (genuine_payload().replace(b'"environment":"prod"', b'"environment":""'), errors.PacketMalformed),
+    "a version that is no number": (genuine_payload().replace(b'"version":1', b'"version":true'), errors.PacketMalformed),
+    "a name that moves the cursor": (genuine_payload().replace(b"shop-1.0.0", b"shop-\\u001b[2J"), errors.PacketMalformed),
+    "a name with a NUL": (genuine_payload().replace(b"shop-1.0.0", b"shop-\\u0000"), errors.PacketMalformed),
+    "a name that reads backwards": (genuine_payload().replace(b"shop-1.0.0", "shop-\u202e0.0.1".encode()), errors.PacketMalformed),
+    "half a surrogate pair": (genuine_payload().replace(b"shop-1.0.0", b"shop-\\ud800"), errors.PacketMalformed),
+    "deep, but not for a JSON reader": (genuine_payload().replace(b'"allow"', b"[" * 300 + b"]" * 300), errors.PacketMalformed),
     "an unknown kind": (genuine_payload().replace(b"predicates/decision/v1", b"predicates/decision/v9"), errors.KindUnknown),
 }
 

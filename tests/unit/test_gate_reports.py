@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stella_pipelines.promotions.gates.reports.cyclonedx_vex import VexState, read_vex
-from stella_pipelines.promotions.gates.reports.finding import Severity, digest_in
+from stella_pipelines.promotions.gates.reports.cyclonedx_vex import VersionMark, VersionStatus, VexState, read_vex
+from stella_pipelines.promotions.gates.reports.finding import Finding, Severity, digest_in
 from stella_pipelines.promotions.gates.reports.grype import read_grype
+from stella_pipelines.promotions.gates.reports.matching import Spoken, spoken_about
 from stella_pipelines.promotions.gates.reports.trivy import read_trivy
+from stella_pipelines.promotions.gates.reports.vers import contains
 from stella_pipelines.promotions.gates.reports.wire import MalformedReport
 from tests.support.promotions import digest
 
@@ -36,10 +38,27 @@ def test_trivy_says_which_image_and_what_was_found() -> None:
     ]
 
 
-def test_trivy_without_results_found_nothing() -> None:
+@pytest.mark.parametrize(
+    ("results", "looked"),
+    [
+        ([{"Target": "web (debian 12.5)", "Class": "os-pkgs", "Type": "debian"}], True),
+        ([{"Target": "app/go", "Class": "lang-pkgs", "Type": "gobinary"}], True),
+        ([{"Target": "x", "Vulnerabilities": [{"VulnerabilityID": "CVE-1", "PkgName": "x", "Severity": "LOW"}]}], True),
+        ([{"Target": "/app/key.pem", "Class": "secret"}], False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_trivy_looked_only_where_it_says_so(results: list[dict[str, Any]] | None, looked: bool) -> None:
+    document = {**sample("trivy-web-clean.json"), "Results": results}
+    assert read_trivy(json.dumps(document).encode()).looked is looked
+
+
+def test_trivy_leaves_the_results_out_when_it_could_not_look() -> None:
     document = sample("trivy-web-clean.json")
     del document["Results"]
-    assert read_trivy(json.dumps(document).encode()).findings == ()
+    report = read_trivy(json.dumps(document).encode())
+    assert (report.findings, report.looked) == ((), False)
 
 
 def test_grype_says_which_image_what_was_found_and_its_other_names() -> None:
@@ -107,7 +126,71 @@ def test_vex_refs_resolve_to_components_of_the_document() -> None:
     statement = read_vex(json.dumps(document).encode())[0]
     assert (statement.state, statement.justification) == (VexState.RESOLVED, "")
     assert statement.affects is not None
-    assert (statement.affects[0].purl, statement.affects[0].versions) == ("pkg:deb/debian/zlib1g@1.2", ("1.2",))
+    assert statement.affects[0].purl == "pkg:deb/debian/zlib1g@1.2"
+    assert statement.affects[0].versions == (
+        VersionMark(status=VersionStatus.UNAFFECTED, version="1.2"),
+        VersionMark(status=VersionStatus.AFFECTED, range="vers:deb/<1.3"),  # what has no status is affected, as the specification says
+    )
+
+
+ZLIB = "pkg:deb/debian/zlib1g"
+UNAFFECTED, AFFECTED, UNKNOWN = VersionStatus.UNAFFECTED, VersionStatus.AFFECTED, VersionStatus.UNKNOWN
+
+
+def spoken(*versions: dict[str, str], ref: str = ZLIB) -> Spoken | None:
+    """What a statement with these versions says about zlib1g 1.2."""
+    affects = [{"ref": ref, "versions": list(versions)}]
+    document = {**sample("vex-web-not-affected.json"), "vulnerabilities": [{"id": "CVE-1", "analysis": {"state": "not_affected"}, "affects": affects}]}
+    finding = Finding(id="CVE-1", package="zlib1g", version="1.2", severity=Severity.HIGH, purl=f"{ZLIB}@1.2?arch=amd64")
+    return spoken_about(read_vex(json.dumps(document).encode())[0], finding, "web", {digest("web index")})
+
+
+@pytest.mark.parametrize(
+    ("versions", "status"),
+    [
+        ([{"version": "1.2", "status": "unaffected"}], UNAFFECTED),
+        ([{"version": "1.2", "status": "affected"}], AFFECTED),
+        ([{"version": "1.2", "status": "unknown"}], UNKNOWN),
+        ([{"version": "1.2"}], AFFECTED),
+        ([{"version": "1.2", "status": "unaffected"}, {"version": "1.2", "status": "affected"}], AFFECTED),
+        ([{"version": "1.2", "status": "unaffected"}, {"range": "vers:deb/<1.3", "status": "affected"}], UNAFFECTED),
+        ([{"range": "vers:deb/1.1|1.2", "status": "unaffected"}], UNAFFECTED),
+        ([{"range": "vers:deb/*", "status": "unaffected"}], UNAFFECTED),
+        ([{"range": "vers:deb/*", "status": "affected"}], AFFECTED),
+        ([{"range": "vers:deb/>=1.0", "status": "unaffected"}], UNKNOWN),
+        ([{"range": "everything", "status": "unaffected"}], UNKNOWN),
+        ([{"status": "unaffected"}], UNKNOWN),
+    ],
+)
+def test_vex_tells_versions_apart(versions: list[dict[str, str]], status: VersionStatus) -> None:
+    assert spoken(*versions) == Spoken(status=status)
+
+
+def test_vex_about_other_versions_says_nothing_about_this_one() -> None:
+    assert spoken({"version": "1.3", "status": "unaffected"}, {"range": "vers:deb/1.1|1.4", "status": "unaffected"}) is None
+    assert spoken() is None
+
+
+def test_vex_about_an_image_must_mark_all_of_its_versions_well() -> None:
+    image = f"pkg:oci/web@{digest('web index')}"
+    assert spoken({"version": "2.0.0", "status": "unaffected"}, ref=image) == Spoken(status=UNAFFECTED)
+    assert spoken({"version": "2.0.0", "status": "unaffected"}, {"version": "2.0.1"}, ref=image) == Spoken(status=AFFECTED)
+
+
+@pytest.mark.parametrize(
+    ("vers_range", "answer"),
+    [
+        ("vers:npm/1.2", True),
+        ("vers:npm/1%2E2", True),
+        ("vers:npm/1.1|1.3", False),
+        ("vers:npm/1.1|<2", None),
+        ("vers:npm/", None),
+        ("npm/1.2", None),
+        ("", None),
+    ],
+)
+def test_a_range_is_evaluated_without_an_order_of_versions_or_not_at_all(vers_range: str, answer: bool | None) -> None:
+    assert contains(vers_range, "1.2") is answer
 
 
 @pytest.mark.parametrize("text", [None, "", "web:2.0.0", f"web@{digest('x')}x", f"x{digest('x')}", f"web@{str(digest('x')).upper()}"])

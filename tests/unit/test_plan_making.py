@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from stella_pipelines.connectors.port import Health, Observation, Probe, RunningComponent
+from stella_pipelines.connectors.port import ComponentSpec, Health, Observation, Probe, RunningComponent
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.deployments.artifacts import make_artifacts, read_artifacts
 from stella_pipelines.deployments.errors import ArtifactsDamaged, PlanIncomplete
-from stella_pipelines.deployments.plan import Plan, component_specs, make_plan
+from stella_pipelines.deployments.plan import Plan, make_plan
+from stella_pipelines.deployments.wanted import EarlierSpecs, as_earlier, rendered
 from stella_pipelines.environments.model import Component, Environment, Estate, ProcessAccess, Target
 from stella_pipelines.releases.model import PlatformImage, Release, ReleaseComponent, ReleaseRecord, ReleaseState
 
@@ -63,15 +64,24 @@ def plan(house: Estate, *observations: Observation, release: ReleaseRecord | Non
     environment = house.environment("prod")
     assert environment is not None
     probes = {observed.target: Probe(platform=given.get("platform", AMD), engine="test") for observed in observations}
+    pinned = release or record("web")
     return make_plan(
-        release or record("web"),
+        pinned,
         environment,
         house,
         revision=given.get("revision", 7),
         observations={observed.target: observed for observed in observations},
         probes=probes,
         known_specs=given.get("known", {}),
+        wanted=given.get("wanted") or rendered(pinned.release, environment, house),
     )
+
+
+def specs(house: Estate) -> tuple[ComponentSpec, ...]:
+    """What the house wants of the release, rendered for its one environment."""
+    environment = house.environment("prod")
+    assert environment is not None
+    return rendered(record("web").release, environment, house)("a", AMD)
 
 
 def test_nothing_runs_so_it_is_started_and_the_way_back_is_to_remove_it() -> None:
@@ -90,9 +100,7 @@ def test_another_version_runs_so_it_is_replaced_and_is_the_way_back() -> None:
 
 def test_the_same_image_with_the_same_settings_is_left_alone() -> None:
     house = estate("a")
-    environment = house.environment("prod")
-    assert environment is not None
-    spec = component_specs(record("web").release, environment, house, AMD)[0]
+    spec = specs(house)[0]
     same = plan(house, seen("a", web=spec.platform_digest), known={("dep_old", "a", "web"): spec.content_digest()}).targets[0]
     assert same.components[0].action == "none"
     assert same.changes == ()
@@ -117,10 +125,18 @@ def test_each_target_gets_the_image_of_its_own_platform() -> None:
 
 
 def test_variables_of_the_environment_win_over_the_components() -> None:
-    house = estate("a", variables={"B": "environment"})
-    environment = house.environment("prod")
-    assert environment is not None
-    assert component_specs(record("web").release, environment, house, AMD)[0].variables == {"A": "estate", "B": "environment"}
+    assert specs(estate("a", variables={"B": "environment"}))[0].variables == {"A": "estate", "B": "environment"}
+
+
+def test_what_was_stored_earlier_wins_over_an_estate_that_was_edited_since() -> None:
+    before, edited = estate("a"), estate("a", "b", variables={"A": "edited"})
+    earlier = {"a": EarlierSpecs(platform=AMD, components=specs(before))}
+    wanted = as_earlier(earlier, lambda *_: specs(edited))
+    assert wanted("a", AMD)[0].variables["A"] == "estate"
+    assert wanted("b", AMD)[0].variables["A"] == "edited", "a target that the earlier deployment did not have"
+    assert wanted("a", ARM)[0].variables["A"] == "edited", "a target that is another machine now"
+    made = plan(edited, seen("a"), seen("b"), wanted=wanted)
+    assert [target.components[0].spec_digest for target in made.targets] == [specs(before)[0].content_digest(), specs(edited)[0].content_digest()]
 
 
 def test_an_environment_may_run_some_of_the_components() -> None:
@@ -164,7 +180,8 @@ def test_the_same_world_gives_the_same_digest_and_any_change_another() -> None:
 
 def test_artifacts_are_the_same_every_time_and_read_back_from_their_hashes() -> None:
     house = estate("a", "b")
-    made = [make_artifacts("dep_1", record("web"), house, plan(house, seen("a"), seen("b")), decision=None, previous=lambda *_: {}) for _ in range(2)]
+    planned = plan(house, seen("a"), seen("b"))
+    made = [make_artifacts("dep_1", record("web"), house, planned, wanted=lambda *_: specs(house), decision=None, previous=lambda *_: {}) for _ in range(2)]
     assert made[0].manifest.canonical() == made[1].manifest.canonical()
     blobs = {Digest.of(content): content for content, _ in made[0].blobs()}
     assert read_artifacts(made[0].manifest.content_digest(), blobs.__getitem__) == made[0]

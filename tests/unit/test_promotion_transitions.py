@@ -22,7 +22,7 @@ COMMANDS: dict[CommandName, Command] = {
     CommandName.DEPLOYMENT_SUCCEEDED: commands.DeploymentSucceeded(),
     CommandName.DEPLOYMENT_FAILED: commands.DeploymentFailed(failure={"code": "DEPLOY_UNHEALTHY"}),
     CommandName.DEPLOYMENT_ROLLED_BACK: commands.DeploymentRolledBack(failure={"code": "DEPLOY_UNHEALTHY"}),
-    CommandName.PLAN_CHANGED: commands.PlanChanged(),
+    CommandName.PLAN_CHANGED: commands.PlanChanged(until=NOW, failure={}),
     CommandName.CANCEL: commands.Cancel(),
     CommandName.EXPIRE: commands.Expire(),
 }
@@ -74,8 +74,11 @@ def test_another_deployment_cannot_take_over() -> None:
 
 def test_a_changed_plan_forgets_the_approved_one() -> None:
     approved = decide(promotion(), COMMANDS[CommandName.EVALUATION_ALLOWS], NOW)
-    again = decide(approved, commands.PlanChanged(), NOW)
-    assert (again.attempt, again.plan_digest, again.decision_packet, again.deployment_id) == (2, None, None, None)
+    waiting = decide(approved, commands.PlanChanged(until=NOW, failure={"what": "host_2 joined"}), NOW)
+    assert (waiting.plan_digest, waiting.decision_packet, waiting.deployment_id, waiting.refused_starts) == (None, None, None, 1)
+    assert (waiting.state, waiting.waiting_until, waiting.failure) == (PromotionState.WAITING, NOW, {"what": "host_2 joined"})
+    again = decide(waiting, commands.Reevaluate(), NOW)
+    assert (again.attempt, again.failure, again.refused_starts) == (2, None, 1)
 
 
 def test_the_table_prints_as_markdown() -> None:

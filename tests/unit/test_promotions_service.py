@@ -156,6 +156,29 @@ def test_the_requester_cannot_approve_and_the_attempt_is_audited(room_of: MakeRo
     assert room.audited(waiting.id)[-2:] == [("rita", "promotion.approve.refused"), ("RITA", "promotion.approve.refused")]
 
 
+def test_an_alias_of_the_requester_cannot_approve_either(room_of: MakeRoom) -> None:
+    group = {"name": "release", "members": ["rita@corp.example", "bob"]}
+    room = room_of(environment(gates=[{"name": "sign_off", "config": {"kind": "approval", "groups": [group]}}]))
+    waiting = room.evaluate(room.request())
+    assert "(bob)" in room.promotions.results(waiting.id)[0].verdict.would_change[0]
+    with pytest.raises(errors.SelfApproval, match="rita requested promotion"):
+        room.promotions.approve(RITA.model_copy(update={"name": "rita@corp.example"}), waiting.id, reason="trust me")
+    room.promotions.approve(BOB, waiting.id, reason="reviewed")
+    assert room.evaluate(waiting).state is PromotionState.APPROVED
+
+
+def test_a_rejection_counts_although_the_clock_was_set_back_before_it(room_of: MakeRoom) -> None:
+    room = room_of(signed_off(2))
+    waiting = room.evaluate(room.request())
+    room.promotions.approve(ANN, waiting.id, reason="looks good")
+    room.evaluate(waiting)
+    room.clock.forward(-3600)
+    room.promotions.approve(ANN, waiting.id, verdict="reject", reason="no, it does not")
+    assert [one.verdict for one in room.promotions.approvals(waiting.id)] == ["approve", "reject"]
+    verdict = room.promotions.evaluate_gate(room.promotions.begin_evaluation(waiting.id, 3, PLAN).id, "sign_off").verdict
+    assert (verdict.verdict, "no, it does not" in verdict.reasons[0]) == ("deny", True)
+
+
 def test_the_commit_author_cannot_approve_where_the_gate_says_so(room_of: MakeRoom) -> None:
     room = room_of(signed_off(1, commit_author_excluded=True))
     room.releases.record = shop(author="Ann Author <ann@example.com>")
@@ -199,6 +222,30 @@ def test_approvals_expire(room_of: MakeRoom) -> None:
     room.promotions.approve(ANN, waiting.id, reason="now")
     room.clock.forward(60)
     assert room.evaluate(waiting).state is PromotionState.WAITING
+
+
+def test_gates_that_changed_since_the_request_are_in_force_and_it_is_said(room_of: MakeRoom) -> None:
+    room = room_of(signed_off(2))
+    room.estate.revision = 3
+    waiting = room.evaluate(room.request())
+    assert room.promotions.explain(waiting.id).notes == ()
+    room.promotions.approve(ANN, waiting.id, reason="looks good")
+    room.estate.estate = Estate(environments=(signed_off(1),))
+    room.estate.revision = 5
+    decided = room.evaluate(waiting)
+    note = "Gates changed since the request: estate revision 3 → 5."
+    assert (decided.state, room.promotions.explain(waiting.id).notes) == (PromotionState.APPROVED, (note,))
+    assert room.promotions.explain(waiting.id).summary.endswith(note)
+    record = verify_packet(room.packet(decided).envelope, [room.evidence.public_pem]).statement.claim()["decision"]
+    assert record["notes"] == [note]
+
+
+def test_an_estate_that_changed_elsewhere_is_not_said(room_of: MakeRoom) -> None:
+    room = room_of(signed_off(1))
+    asked = room.request()
+    room.estate.estate = Estate(environments=(signed_off(1), environment("elsewhere")))
+    room.estate.revision = 2
+    assert room.promotions.explain(room.evaluate(asked).id).notes == ()
 
 
 def test_a_rejection_ends_it_and_is_evidence(room_of: MakeRoom) -> None:
@@ -294,7 +341,7 @@ def test_without_a_plan_nothing_is_decided(room_of: MakeRoom) -> None:
     assert waiting.waiting_until == NOW + timedelta(seconds=5)
     explanation = room.promotions.explain(waiting.id)
     assert "host_1 does not answer." in explanation.summary
-    assert explanation.would_change == ("Start host_1.",)
+    assert explanation.would_change == ("host_1 does not answer. Start host_1. It is evaluated again by itself at 2026-03-02T12:00:05Z.",)
     room.promotions.reevaluate(waiting.id)
     silent = room.evaluate(waiting, None)
     assert silent.failure is not None
@@ -448,11 +495,29 @@ def test_a_changed_plan_asks_the_gates_again_and_wants_another_run(room_of: Make
     room.evaluate(waiting)
     with room.store.writing() as tx:
         changed = room.promotions.plan_changed(tx, waiting.id, "host_2 joined")
-    assert (changed.state, changed.plan_digest, changed.attempt) == (PromotionState.EVALUATING, None, 3)
+    assert (changed.state, changed.plan_digest, changed.waiting_until) == (PromotionState.WAITING, None, NOW + timedelta(seconds=5))
+    assert "because its deployment was refused before it touched anything (host_2 joined)" in room.promotions.explain(waiting.id).summary
+    assert room.promotions.reevaluate(waiting.id).attempt == 3
     assert room.evaluate(waiting, OTHER_PLAN).state is PromotionState.WAITING
     room.promotions.approve(ANN, waiting.id, reason="and this one")
     assert room.evaluate(waiting, OTHER_PLAN).state is PromotionState.APPROVED
     assert [number for kind, number in room.wanted_runs() if kind == "deployment"] == [1, 2]
+
+
+def test_a_plan_that_changes_at_every_start_waits_longer_each_time(room_of: MakeRoom) -> None:
+    room = room_of(environment())
+    begun, pauses = approved(room), []
+    for _ in range(8):
+        with room.store.writing() as tx:
+            changed = room.promotions.plan_changed(tx, begun.id, "host_1 restarts again and again")
+        assert (changed.state, room.promotions.due_for_reevaluation()) == (PromotionState.WAITING, [])
+        assert changed.waiting_until is not None
+        pauses.append((changed.waiting_until - room.clock.now()).total_seconds())
+        room.clock.moment = changed.waiting_until
+        assert room.promotions.due_for_reevaluation() == [begun.id]
+        room.promotions.reevaluate(begun.id)
+        assert room.evaluate(begun).state is PromotionState.APPROVED
+    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300]
 
 
 def test_a_deployments_word_is_undone_with_its_transaction(room_of: MakeRoom) -> None:

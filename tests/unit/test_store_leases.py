@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stella_pipelines.store import leases
 from stella_pipelines.store.database import Store, Transaction
+from stella_pipelines.store.limits import LEASE_CLOCK_TOLERANCE_S, LEASE_TTL_S_MAX
 from stella_pipelines.store.tables import leases as table
 from tests.support.store_processes import take_turns
 
@@ -52,6 +53,36 @@ def test_an_expired_lease_goes_to_the_next_one(store: Store) -> None:
         assert second.token == 2
         with pytest.raises(leases.LeaseLost):
             leases.renew(tx, first, later(31), TTL_S)
+
+
+def test_a_lease_that_a_clock_ahead_left_behind_goes_to_the_next_one(store: Store) -> None:
+    """A process whose clock was a day ahead died; nobody can wait until its lease has expired."""
+    with store.writing() as tx:
+        ahead = leases.acquire(tx, "target/a", "first", later(86_400), TTL_S)
+        second = leases.acquire(tx, "target/a", "second", NOW, TTL_S)
+        assert (second.token, second.expires_at) == (2, later(TTL_S))
+        with pytest.raises(leases.LeaseLost):
+            leases.require(tx, ahead, later(86_400))
+        with pytest.raises(leases.LeaseHeld):
+            leases.acquire(tx, "target/a", "third", later(1), TTL_S)
+
+
+def test_a_lease_of_a_clock_that_is_a_little_ahead_is_respected(store: Store) -> None:
+    ahead_s = LEASE_TTL_S_MAX + LEASE_CLOCK_TOLERANCE_S - TTL_S
+    with store.writing() as tx:
+        leases.acquire(tx, "target/a", "first", later(ahead_s), TTL_S)
+        with pytest.raises(leases.LeaseHeld):
+            leases.acquire(tx, "target/a", "second", NOW, TTL_S)
+        leases.acquire(tx, "target/b", "first", later(ahead_s + 0.001), TTL_S)
+        assert leases.acquire(tx, "target/b", "second", NOW, TTL_S).token == 2
+
+
+@pytest.mark.parametrize("ttl_s", [0.0, -1.0, LEASE_TTL_S_MAX + 1, float("nan")])
+def test_no_lease_is_taken_for_longer_than_can_be_believed(store: Store, ttl_s: float) -> None:
+    with store.writing() as tx:
+        with pytest.raises(ValueError, match="at most 60 s"):
+            leases.acquire(tx, "target/a", "first", NOW, ttl_s)
+        assert leases.acquire(tx, "target/a", "second", NOW, TTL_S).token == 1
 
 
 def test_renewing_extends_and_an_expired_but_free_lease_is_still_ones_own(store: Store) -> None:

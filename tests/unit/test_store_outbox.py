@@ -75,6 +75,55 @@ def test_an_abandoned_row_keeps_its_first_reason_and_is_never_submitted(store: S
         assert (latest.state, latest.reason) == ("abandoned", "cancelled")
 
 
+def test_a_row_that_failed_rests_and_is_due_again_with_its_reason(store: Store) -> None:
+    with store.writing() as tx:
+        for number in (1, 2):
+            outbox.enqueue(tx, "promotion", f"prm_{number}", 1, {}, f"out_{number}", NOW + timedelta(seconds=number))
+        outbox.note_failure(tx, "out_1", "x" * 5_000, NOW + timedelta(seconds=10), NOW)
+
+        def due(seconds: float, limit: int = 10) -> list[str]:
+            return [row.id for row in outbox.due(tx, NOW + timedelta(seconds=seconds), 300, limit)]
+
+        assert due(9.9) == ["out_2"]
+        assert due(10) == ["out_2", "out_1"]
+        assert due(10, limit=1) == ["out_2"]
+        failed = outbox.latest(tx, "promotion", "prm_1")
+        assert failed is not None
+        assert (failed.state, failed.failures, failed.reason) == ("pending", 1, "x" * outbox.REASON_LENGTH_MAX)
+        assert [row.id for row in outbox.pending(tx, 10)] == ["out_1", "out_2"]
+        outbox.mark_submitted(tx, "out_1", "run-1", NOW)
+        done = outbox.latest(tx, "promotion", "prm_1")
+        assert done is not None
+        assert (done.state, done.failures, done.reason, done.retry_at) == ("submitted", 1, None, None)
+
+
+def test_a_row_that_a_clock_ahead_put_to_rest_is_due(store: Store) -> None:
+    with store.writing() as tx:
+        outbox.enqueue(tx, "promotion", "prm_1", 1, {}, "out_1", NOW)
+        outbox.note_failure(tx, "out_1", "broken", NOW + timedelta(days=1), NOW)
+        assert [row.id for row in outbox.due(tx, NOW, 300, 10)] == ["out_1"]
+
+
+def test_a_failure_of_a_row_that_was_handled_meanwhile_changes_nothing(store: Store) -> None:
+    with store.writing() as tx:
+        outbox.enqueue(tx, "promotion", "prm_1", 1, {}, "out_1", NOW)
+        outbox.mark_submitted(tx, "out_1", "run-1", NOW)
+        outbox.note_failure(tx, "out_1", "too late", NOW, NOW)
+        latest = outbox.latest(tx, "promotion", "prm_1")
+        assert latest is not None
+        assert (latest.state, latest.failures, latest.reason) == ("submitted", 0, None)
+
+
+def test_a_row_that_failed_is_abandoned_with_the_reason_for_that(store: Store) -> None:
+    with store.writing() as tx:
+        outbox.enqueue(tx, "promotion", "prm_1", 1, {}, "out_1", NOW)
+        outbox.note_failure(tx, "out_1", "broken", NOW, NOW)
+        outbox.abandon(tx, "out_1", "cancelled", NOW)
+        latest = outbox.latest(tx, "promotion", "prm_1")
+        assert latest is not None
+        assert (latest.state, latest.reason) == ("abandoned", "cancelled")
+
+
 def test_an_unknown_row_is_a_conflict(store: Store) -> None:
     with store.writing() as tx, pytest.raises(Conflict):
         outbox.mark_submitted(tx, "out_none", "run-1", NOW)

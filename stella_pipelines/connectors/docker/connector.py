@@ -15,6 +15,7 @@ from stella_pipelines.connectors.docker.access import EngineAddress, opened
 from stella_pipelines.connectors.docker.client import EngineClient, connect
 from stella_pipelines.connectors.docker.engine import Engine
 from stella_pipelines.connectors.docker.errors import image_unavailable, translated
+from stella_pipelines.connectors.docker.fencing import Fence, highest
 from stella_pipelines.connectors.docker.instance import Instance, newest_first
 from stella_pipelines.connectors.docker.observation import newest_running, observed, platform_of, uses_containerd_store
 from stella_pipelines.connectors.docker.pulling import require_proof
@@ -66,12 +67,15 @@ class DockerConnector:
         return Probe(platform=platform_of(version, info), engine=engine, disk_free_bytes=self._disk_free_bytes(str(info.get("DockerRootDir", ""))))
 
     async def observe(self, now: datetime) -> Observation:
-        instances, info = await asyncio.gather(self.engine.instances(), self.engine.info())
+        instances, info, fences = await asyncio.gather(self.engine.instances(), self.engine.info(), self.engine.fences())
         images = {image_id: await self.engine.image(image_id) for image_id in {one.image_id for one in instances}}
         sticker = await self._sticker(instances)
-        return observed(self._target.name, now, instances, images, sticker, containerd_store=uses_containerd_store(info))
+        fence = highest(instances, fences.values())
+        return observed(self._target.name, now, instances, images, sticker, fence=fence, containerd_store=uses_containerd_store(info))
 
-    async def prepare(self, component: ComponentSpec, effect: Effect) -> None:  # noqa: ARG002 - pulling twice is harmless, so no fence is needed
+    async def prepare(self, component: ComponentSpec, effect: Effect) -> None:
+        # Pulling twice is harmless; the fence is raised so that a late holder is stopped before this one has changed anything.
+        await Fence(self.engine, self._target.name, effect).raised()
         info = await self.engine.info()
         image = await self.engine.image(component.image())
         if image is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from docker.errors import APIError, ImageNotFound, NotFound
 
@@ -13,15 +14,14 @@ from stella_pipelines.connectors.docker import sticker as stickers
 from stella_pipelines.connectors.docker.client import EngineClient
 from stella_pipelines.connectors.docker.errors import LIBRARY_ERRORS, bounded, disk_full, image_unavailable, is_disk_full, start_failed, translated
 from stella_pipelines.connectors.docker.instance import Instance, read_instance
-from stella_pipelines.connectors.docker.labels import TARGET
+from stella_pipelines.connectors.docker.labels import FENCE, TARGET, fence_of
+from stella_pipelines.connectors.docker.output import last_output
 from stella_pipelines.connectors.docker.pulling import Image, require_success
 from stella_pipelines.connectors.port import ComponentSpec, TargetUnreachable
 from stella_pipelines.connectors.threads import Threads
 from stella_pipelines.core.limits import PULL_TIMEOUT_S
 from stella_pipelines.core.secrets import Secret
 
-LOG_LINES_MAX: Final = 500
-"""How many of a container's last lines are read; the caller bounds the bytes."""
 Result = TypeVar("Result")
 
 
@@ -55,19 +55,31 @@ class Engine:
         """An image by `repository@digest` or id, when the engine has it."""
         return await self._read("looking for an image", lambda: self._image(name))
 
+    async def fences(self) -> dict[str, int]:
+        """The volumes that keep this target's fence: their names, with the tokens that they stand for."""
+        return await self._read("reading the fence", self._fences)
+
     async def read_sticker(self, container_id: str) -> bytes | None:
         """The sticker inside a container."""
         return await self._read("reading the sticker", lambda: self._read_sticker(container_id))
 
     async def logs(self, container_id: str, bytes_max: int) -> bytes:
         """The end of a container's output."""
-        return await self._read("reading logs", lambda: self._client.logs(container_id, tail=LOG_LINES_MAX)[-bytes_max:])
+        return await self._read("reading logs", lambda: last_output(self._client, container_id, bytes_max))
 
     # ------------------------------------------------------------ changing
 
     async def pull(self, component: ComponentSpec, login: tuple[str, Secret] | None) -> None:
         """Pull by platform digest; returns when the engine says that all of it is there."""
         await self._threads.read(lambda: self._pull(component, login))
+
+    async def put_fence(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make the empty volume that keeps a fence; one that is there already stays."""
+        await self._change("raising the fence", lambda: self._client.create_volume(name, labels=dict(labels)))
+
+    async def remove_fence(self, name: str) -> None:
+        """Remove the volume of a fence that a higher one replaces; another holder may have done it first."""
+        await self._change("removing an old fence", lambda: self._remove_volume(name))
 
     async def create(self, name: str, component: ComponentSpec, labels: Mapping[str, str], environment: Mapping[str, str], address: str) -> str:
         """Create a container that is not started and will not start by itself; its id."""
@@ -115,6 +127,14 @@ class Engine:
             return read_instance(self._client.inspect_container(container_id))
         except NotFound:
             return None
+
+    def _fences(self) -> dict[str, int]:
+        answer = self._client.volumes(filters={"label": [f"{TARGET}={self._target}", FENCE]})
+        return {volume["Name"]: fence_of(volume.get("Labels") or {}) for volume in answer.get("Volumes") or ()}
+
+    def _remove_volume(self, name: str) -> None:
+        with contextlib.suppress(NotFound):
+            self._client.remove_volume(name)
 
     def _image(self, name: str) -> Image | None:
         try:

@@ -18,9 +18,22 @@ FENCE: Final = "stella.fence"
 EFFECT: Final = "stella.effect"
 
 
-def container_name(component: str, deployment_id: str) -> str:
-    """Deterministic, so that creating twice is refused by the engine itself. The end of the id is its random part."""
-    return f"stella.{component}.{deployment_id[-8:]}"
+def container_name(target: str, component: str, deployment_id: str) -> str:
+    """Deterministic, so that creating twice is refused by the engine itself. The end of the id is its random part.
+
+    The target is in it because two targets may be one engine: the same host by two routes, or for two environments.
+    """
+    return f"stella.{target}.{component}.{deployment_id[-8:]}"
+
+
+def fence_name(target: str, token: int) -> str:
+    """The volume that says that `token` has acted on the target. Deterministic: making it twice makes one."""
+    return f"stella.fence.{target}.{token}"
+
+
+def fence_labels(target: str, effect: Effect) -> dict[str, str]:
+    """Every label of the volume that keeps a fence."""
+    return {TARGET: target, FENCE: str(effect.fence), DEPLOYMENT: effect.deployment_id}
 
 
 def labels_of(spec: TargetSpec, component: ComponentSpec, effect: Effect) -> dict[str, str]:

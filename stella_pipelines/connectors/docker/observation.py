@@ -28,7 +28,14 @@ def uses_containerd_store(info: Mapping[str, Any]) -> bool:
 
 
 def observed(
-    target: str, now: datetime, instances: list[Instance], images: Mapping[str, Image | None], sticker: bytes | None, *, containerd_store: bool
+    target: str,
+    now: datetime,
+    instances: list[Instance],
+    images: Mapping[str, Image | None],
+    sticker: bytes | None,
+    *,
+    fence: int,
+    containerd_store: bool,
 ) -> Observation:
     """The observation: running instances first, kept ones after them."""
     return Observation(
@@ -36,7 +43,7 @@ def observed(
         observed_at=now,
         components=tuple(_running(one, images.get(one.image_id), containerd_store=containerd_store) for one in newest_first(instances)),
         sticker=None if sticker is None else Digest.of(sticker),
-        fence=max((one.fence for one in instances), default=0),
+        fence=fence,
     )
 
 

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from stella_pipelines.connectors.port import ComponentSpec, DigestMismatch, Effect, KeptInstanceMissing, StartFailed, TargetSpec
@@ -19,22 +20,33 @@ SETTLE_S: Final = 0.25
 """A component that exits within this time after its start has not started."""
 
 
-CommandOf = Callable[[ComponentSpec], Command]
-"""How a component is run here. Called at the last moment, since the command holds secrets."""
+CommandOf = Callable[[ComponentSpec, Path], Command]
+"""How a component is run with the files of a folder. Called at the last moment, since the command holds secrets."""
 
 
-def activate(instances: Instances, spec: TargetSpec, component: ComponentSpec, sticker: bytes, command_of: CommandOf, effect: Effect, address: str) -> None:
+def activate(
+    instances: Instances,
+    spec: TargetSpec,
+    component: ComponentSpec,
+    sticker: bytes,
+    image_root: Path,
+    command_of: CommandOf,
+    effect: Effect,
+    address: str,
+) -> None:
     """Run the component for the deployment; the instance that ran before is stopped and kept."""
     instances.require_fence(effect)
-    command = command_of(component)
-    mine = instances.of(component.name, spec.deployment_id) or instances.create(spec, component, sticker, effect)
+    command_of(component, image_root)  # what cannot be started is refused here, before anything is changed
+    mine = instances.of(component.name, spec.deployment_id) or instances.create(spec, component, sticker, effect, image_root)
     if mine.record.component.platform_digest != component.platform_digest:
         raise DigestMismatch(
             f"Target {spec.target} has an instance of this deployment at {mine.record.component.platform_digest}; the plan says {component.platform_digest}.",
             next_step="Start a new deployment.",
         )
+    command = command_of(component, mine.root)
     _stop_others(instances, mine)
     if not mine.process.runs():
+        _stop_left_behind(mine)
         _require_free_ports(component, address)
     _run(mine, command)
 
@@ -55,8 +67,10 @@ def restore(instances: Instances, component: str, to_deployment_id: str | None, 
             unchanged="What runs goes on running.",
             next_step="Deploy the earlier release again.",
         )
-    command = command_of(kept.record.component)
+    command = command_of(kept.record.component, kept.root)
     _stop_others(instances, kept)
+    if not kept.process.runs():
+        _stop_left_behind(kept)
     _run(kept, command)
 
 
@@ -65,6 +79,7 @@ def retire(instances: Instances, component: str, keep_deployment_ids: tuple[str,
     instances.require_fence(effect)
     for instance in instances.all(component):
         if not instance.process.runs() and instance.record.deployment_id not in keep_deployment_ids:
+            _stop_left_behind(instance)
             instances.remove(instance)
 
 
@@ -76,6 +91,11 @@ def _stop_others(instances: Instances, one: Instance) -> None:
 
 def _stop(instance: Instance) -> None:
     instance.want("stopped")
+    instance.process.stop(instance.record.component.stop_timeout_s)
+
+
+def _stop_left_behind(instance: Instance) -> None:
+    """Children may go on after a process that ended by itself, on its ports."""
     instance.process.stop(instance.record.component.stop_timeout_s)
 
 

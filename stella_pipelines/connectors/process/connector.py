@@ -145,7 +145,8 @@ class ProcessConnector:
     def _activate(self, spec: TargetSpec, component: ComponentSpec, sticker: bytes, effect: Effect) -> None:
         if self._images.config_digest(component.platform_digest) != component.config_digest:
             raise ImageUnavailable(f"Target {self._target.name} does not have {component.image()}.", next_step="Prepare the target first.")
-        activation.activate(self._instances, spec, component, sticker, self._command, effect, self._target.address)
+        image_root = self._images.rootfs(component.config_digest)
+        activation.activate(self._instances, spec, component, sticker, image_root, self._command, effect, self._target.address)
 
     def _restore(self, component: str, to_deployment_id: str | None, effect: Effect) -> None:
         activation.restore(self._instances, component, to_deployment_id, self._command, effect)
@@ -157,14 +158,14 @@ class ProcessConnector:
         """The running instance, or the one that was made last."""
         return next(iter(self._instances.all(component)), None)
 
-    def _command(self, component: ComponentSpec) -> Command:
-        settings, rootfs = self._images.config(component.config_digest).config, self._images.rootfs(component.config_digest)
-        return command_of(settings, rootfs, component, environment_of(component, self._environ), self._target.address)
+    def _command(self, component: ComponentSpec, root: Path) -> Command:
+        settings = self._images.config(component.config_digest).config
+        return command_of(settings, root, component, environment_of(component, self._environ), self._target.address)
 
     def _container_health(self, component: ComponentSpec, instance: Instance) -> Health:
-        image = instance.record.component.config_digest
-        settings, variables = self._images.config(image).config, environment_of(component, self._environ)
-        command = healthcheck_of(settings, self._images.rootfs(image), component, variables, self._target.address)
+        settings = self._images.config(instance.record.component.config_digest).config
+        variables = environment_of(component, self._environ)
+        command = healthcheck_of(settings, instance.root, component, variables, self._target.address)
         started_at_s = instance.process.started_at_s()
         if settings.healthcheck is None or command is None:
             raise HealthcheckMissing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -48,6 +49,22 @@ def appearing_folder(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         remove_tree(hidden)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder: links stay links, rights stay, no file is shared. Ends at the first error, so that a full disk is told as one."""
+    pending = [(source, target)]
+    while pending:
+        here, there = pending.pop()
+        there.mkdir()
+        there.chmod(stat.S_IMODE(here.stat().st_mode))
+        for entry in here.iterdir():
+            if entry.is_symlink():
+                (there / entry.name).symlink_to(entry.readlink())
+            elif entry.is_dir():
+                pending.append((entry, there / entry.name))
+            else:
+                shutil.copy(entry, there / entry.name)
 
 
 def remove_tree(path: Path) -> None:

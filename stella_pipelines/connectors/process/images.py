@@ -1,7 +1,8 @@
 """Images on a process target: pulled through the control plane's registry port, every blob verified, and unpacked.
 
-`manifests/<platform digest>.json` is the manifest exactly as served; `images/<config digest>/` holds `config.json` and `rootfs/`. A file's
-name is the hash of its content, so what the target has can be proven again at any time. The manifest is written last: it says "complete".
+`manifests/<platform digest>.json` is the manifest exactly as served; `images/<config digest>/` holds `config.json` and `rootfs/`. The names are
+the hashes of manifest and config, which are proven again at each use. The files in `rootfs/` are proven once, when they are unpacked; nothing
+runs in them: each instance gets a copy of its own. The manifest is written last: it says "complete".
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Images:
         self._target = target
 
     def rootfs(self, config_digest: Digest) -> Path:
-        """Where the image's files are."""
+        """Where the image's files are, to be copied."""
         return self._folder(config_digest) / "rootfs"
 
     def config(self, config_digest: Digest) -> ImageConfig:

@@ -1,7 +1,7 @@
 """What a process target remembers: one folder per instance, `instances/<component>/<deployment id>/`, and the highest fence that ever acted.
 
-An instance's folder appears all at once, with its sticker; what changes in it later are whole files. So whoever is killed when, what
-is there can be believed, and the next call goes on from it.
+An instance's folder appears all at once, with its sticker and its own copy of the image's files. The records that change in it later are
+whole files. So whoever is killed when, what is there can be believed, and the next call goes on from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, Literal
 from pydantic import ValidationError
 
 from stella_pipelines.connectors.port import ComponentSpec, Effect, StaleFence, TargetRefused, TargetSpec
-from stella_pipelines.connectors.process.files import appearing_folder, remove_tree, write_atomically
+from stella_pipelines.connectors.process.files import appearing_folder, copy_tree, remove_tree, write_atomically
 from stella_pipelines.connectors.process.processes import InstanceProcess
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.limits import STICKER_BYTES_MAX
@@ -45,6 +45,11 @@ class Instance:
         self.folder = folder
         self.record = record
         self.process = InstanceProcess(folder)
+
+    @property
+    def root(self) -> Path:
+        """The instance's own copy of the image's files, in which it may write."""
+        return self.folder / "rootfs"
 
     @property
     def sticker_path(self) -> Path:
@@ -85,8 +90,8 @@ class Instances:
         """The instance of a deployment."""
         return next((one for one in self.all(_safe(component)) if one.record.deployment_id == deployment_id), None)
 
-    def create(self, spec: TargetSpec, component: ComponentSpec, sticker: bytes, effect: Effect) -> Instance:
-        """An instance with its sticker, not running."""
+    def create(self, spec: TargetSpec, component: ComponentSpec, sticker: bytes, effect: Effect, image_root: Path) -> Instance:
+        """An instance with its sticker and its copy of the image's files, not running."""
         record = InstanceRecord(
             component=component,
             environment=spec.environment,
@@ -99,6 +104,7 @@ class Instances:
         )
         folder = self._directory / "instances" / _safe(component.name) / _safe(spec.deployment_id)
         with appearing_folder(folder) as hidden:
+            copy_tree(image_root, hidden / "rootfs")
             write_atomically(hidden / STICKER_NAME, sticker, 0o444)
             write_atomically(hidden / "instance.json", record.canonical())
         return Instance(folder, record)

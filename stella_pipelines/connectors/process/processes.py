@@ -120,15 +120,19 @@ class InstanceProcess:
         return b"".join(parts)[-bytes_max:]
 
     def stop(self, timeout_s: float) -> None:
-        """SIGTERM to the process and its children, and SIGKILL to what is left after the timeout."""
+        """SIGTERM to the process and its children, and SIGKILL to what is left after the timeout; also to children that outlived the process.
+
+        Only a group that is proven to be ours gets a signal: its first process, running or ended, is still in the process table as we
+        started it. Children that made a session or group of their own are not followed.
+        """
         record = self._record()
         if record is None or record.failed is not None:
             return
-        if _runs(record):
-            _signal(record.pid, signal.SIGTERM)
-            _wait(record, timeout_s)
-            _signal(record.pid, signal.SIGKILL)
-            _wait(record, KILL_TIMEOUT_S)
+        for number, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, KILL_TIMEOUT_S)):
+            if _state(record) is None:
+                return
+            _signal(record.pid, number)
+            _wait(record, patience_s)
 
     def _record(self) -> ProcessRecord | None:
         try:
@@ -143,14 +147,22 @@ def uptime_s() -> float:
 
 
 def _runs(record: ProcessRecord) -> bool:
+    return (_state(record) or "Z") not in ("Z", "X")
+
+
+def _state(record: ProcessRecord) -> str | None:
+    """The state of this very process in the kernel's letters; None when it is out of the process table, and its number is anybody's."""
     try:
         stat = Path(f"/proc/{record.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         same = int(stat[19]) == record.started_ticks and keeper.boot_id() == record.boot_id
     except (OSError, IndexError, ValueError):
-        return False
-    if same and stat[0] == "Z" and int(stat[1]) == os.getpid():
+        return None
+    if not same:
+        return None
+    if stat[0] == "Z" and int(stat[1]) == os.getpid() and not keeper.group_runs(record.pid):
         os.waitpid(record.pid, os.WNOHANG)  # we are process 1 of a container, and inherited it
-    return same and stat[0] not in ("Z", "X")
+        return None
+    return stat[0]
 
 
 def _signal(group: int, number: signal.Signals) -> None:
@@ -162,5 +174,5 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 def _wait(record: ProcessRecord, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while _runs(record) and time.monotonic() < deadline:
+    while (_runs(record) or keeper.group_runs(record.pid)) and time.monotonic() < deadline:
         time.sleep(_POLL_S)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
 
 from stella_pipelines.core.secrets import Secret
-from stella_pipelines.core.values import Value
 from stella_pipelines.integrations.registries.challenge import Challenge, parse_challenges
-from stella_pipelines.integrations.registries.endpoints import require_secure
+from stella_pipelines.integrations.registries.endpoints import require_https, require_secure
 from stella_pipelines.integrations.registries.port import RegistryDenied, RegistryMisbehaved
 
 TOKEN_LIFE_DEFAULT_S: Final = 60.0
@@ -36,21 +36,31 @@ class Credentials:
         return "Basic " + base64.b64encode(f"{self.username}:{self._password.reveal()}".encode()).decode()
 
 
-class TokenAnswer(Value):
-    """What a token service gave, and for how long."""
+@dataclass(frozen=True)
+class TokenAnswer:
+    """What a token service gave, and for how long. The token is not printed."""
 
-    token: str
+    token: str = field(repr=False)
     life_s: float
 
 
 class Authorization:
     """The `Authorization` header per scope. `fetch` asks a token service: (url, its own authorization or None) → the answer's bytes."""
 
-    def __init__(self, host: str, credentials: Credentials | None, fetch: Callable[[httpx.URL, str | None], bytes], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        host: str,
+        credentials: Credentials | None,
+        fetch: Callable[[httpx.URL, str | None], bytes],
+        monotonic: Callable[[], float],
+        *,
+        plain_http: bool,
+    ) -> None:
         self._host = host
         self._credentials = credentials
         self._fetch = fetch
         self._monotonic = monotonic
+        self._require_fit = require_secure if plain_http else require_https
         self._known: dict[str, tuple[str, float]] = {}
 
     def header(self, scope: str) -> str | None:
@@ -75,7 +85,7 @@ class Authorization:
         realm = httpx.URL(challenge.parameters.get("realm", ""))
         if realm.scheme not in ("http", "https"):
             raise RegistryMisbehaved(f"The registry {self._host} names no token service.", next_step="Check the registry's token authentication settings.")
-        require_secure(realm, f"The token service of {self._host}")
+        self._require_fit(realm, f"The token service of {self._host}")
         asked = {"scope": challenge.parameters.get("scope") or scope}
         if service := challenge.parameters.get("service"):
             asked["service"] = service

@@ -12,7 +12,7 @@ from stella_pipelines.core.errors import StellaError
 
 
 class RegistryInsecure(StellaError):
-    """Plain HTTP was asked for, or a registry led to it, on a host that is not this machine."""
+    """Plain HTTP was asked for, or a registry led to it, on a host that is not this machine; or a registry that is reached over HTTPS led to it at all."""
 
     code = "INT_REGISTRY_INSECURE"
 
@@ -38,6 +38,16 @@ def require_secure(url: httpx.URL, who: str) -> None:
         f"{who} would be reached over {url.scheme} at {url.host}, which is not this machine.",
         next_step="Give the registry a certificate; plain HTTP is for 127.0.0.0/8, ::1 and localhost.",
     )
+
+
+def require_https(url: httpx.URL, who: str) -> None:
+    """Nothing, when the address is HTTPS. A remote registry may not send our password in the clear to what listens on this machine."""
+    if url.scheme != "https":
+        raise RegistryInsecure(
+            f"{who} would be reached over {url.scheme} at {url.host}, although the registry itself is reached over HTTPS.",
+            unchanged="No credentials were sent there.",
+            next_step="Correct the token service's address (realm) in the registry's settings; plain HTTP is for registries that are plain HTTP themselves.",
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
 import httpx
 
-from stella_pipelines.core.limits import CONNECT_TIMEOUT_S, REGISTRY_ATTEMPTS_MAX, REGISTRY_TIMEOUT_S
+from stella_pipelines.core.limits import CONNECT_TIMEOUT_S, REGISTRY_ATTEMPTS_MAX, REGISTRY_BYTES_PER_S_MIN, REGISTRY_TIMEOUT_S, TOKEN_TIMEOUT_S
 from stella_pipelines.integrations.registries.authorization import Authorization, Credentials
+from stella_pipelines.integrations.registries.deadline import Deadline, PunctualTransport, until
 from stella_pipelines.integrations.registries.endpoints import base_url, origin, require_secure, tls_context
 from stella_pipelines.integrations.registries.port import ImageNotFound, RegistryDenied, RegistryMisbehaved, RegistryUnreachable, RegistryUntrusted
 from stella_pipelines.integrations.registries.verified import bounded, file_chunks
@@ -62,6 +64,8 @@ class Pace:
     """How patient an exchange is. Tests are less patient than people."""
 
     timeout_s: float = REGISTRY_TIMEOUT_S
+    token_timeout_s: float = TOKEN_TIMEOUT_S
+    bytes_per_s_min: float = REGISTRY_BYTES_PER_S_MIN
     attempts_max: int = REGISTRY_ATTEMPTS_MAX
     backoff_s: float = BACKOFF_S
     sleep: Callable[[float], None] = field(default=time.sleep)
@@ -76,14 +80,17 @@ class Exchange:
         self._base = base_url(host, plain_http=plain_http)
         self._pace = pace
         # Plain HTTP needs no certificates, and loading them takes longer than most requests; what a plain registry redirects to is loopback, too.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain_http else tls_context(ca_file)
         self._client = httpx.Client(
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain_http else tls_context(ca_file),
+            transport=PunctualTransport(context),
             trust_env=False,
+            # A cookie knows no ports, and may name a whole domain: it would be shown to hosts that the registry redirects to.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
             timeout=httpx.Timeout(pace.timeout_s, connect=min(CONNECT_TIMEOUT_S, pace.timeout_s)),
             headers={"User-Agent": "stella-pipelines", "Accept-Encoding": "identity"},
         )
-        self._authorization = Authorization(host, credentials, self._fetch_token, pace.monotonic)
+        self._authorization = Authorization(host, credentials, self._fetch_token, pace.monotonic, plain_http=plain_http)
 
     def close(self) -> None:
         """Give back the connections."""
@@ -99,34 +106,36 @@ class Exchange:
         return operation()
 
     def whole(self, ask: Ask, bytes_max: int) -> Answer:
-        """Ask once and read the whole answer, within the time limit of one request however slowly it drips."""
-        deadline = self._pace.monotonic() + self._pace.timeout_s
+        """Ask once and read the whole answer."""
         with self.answer(ask) as response:
-            parts = []
-            for chunk in bounded(response.iter_raw(), bytes_max, f"The registry {self.host}"):
-                parts.append(chunk)
-                if self._pace.monotonic() > deadline:
-                    raise self._unreachable(f"its answer took longer than {self._pace.timeout_s:g} s")
-            return Answer(status=response.status_code, headers=response.headers, body=b"".join(parts))
+            body = b"".join(bounded(response.iter_raw(), bytes_max, f"The registry {self.host}"))
+            return Answer(status=response.status_code, headers=response.headers, body=body)
 
     @contextmanager
     def answer(self, ask: Ask) -> Iterator[httpx.Response]:
-        """Ask once; the answer is open for streaming inside the `with`."""
+        """Ask once; the answer is open for streaming inside the `with`, which ends in time however slowly it drips."""
+        deadline = self._deadline(self._pace.timeout_s)
         try:
-            response = self._authorized(ask)
-            try:
-                self._require_expected(ask, response)
-                yield response
-            finally:
-                response.close()
+            with until(deadline):
+                response = self._authorized(ask)
+                try:
+                    self._require_expected(ask, response)
+                    yield response
+                finally:
+                    response.close()
         except httpx.TransportError as error:
+            if deadline.left_s() <= 0:
+                raise self._unreachable(f"its answer took longer than {self._slowest(self._pace.timeout_s)}") from error
             raise self._transport_failure(error) from error
         except (httpx.InvalidURL, httpx.StreamError, httpx.DecodingError) as error:
             raise self._misbehaved(f"answered with something that is not HTTP as we know it ({type(error).__name__})") from error
 
     def same_origin(self, location: str) -> str:
         """An address that the registry gave for the next step of an upload; credentials go there, so it must be the registry itself."""
-        url = self._base.join(location)
+        try:
+            url = self._base.join(location)
+        except httpx.InvalidURL as error:
+            raise self._misbehaved("names an address that is none") from error
         if origin(url) != origin(self._base):
             raise self._misbehaved(f"sends an upload to {url.host}, which is not itself")
         return str(url)
@@ -143,8 +152,9 @@ class Exchange:
     def _followed(self, ask: Ask, authorization: str | None) -> httpx.Response:
         url = self._base.join(ask.path)
         for _ in range(REDIRECTS_MAX + 1):
-            mine = origin(url) == origin(self._base)
-            response = self._send(ask, url, authorization if mine else None)
+            if origin(url) != origin(self._base):
+                authorization = None  # for good: a way that leads back was chosen by somebody else
+            response = self._send(ask, url, authorization)
             if not ask.follow or response.status_code not in _REDIRECTS:
                 return response
             response.close()
@@ -160,7 +170,8 @@ class Exchange:
 
     def _send(self, ask: Ask, url: httpx.URL, authorization: str | None) -> httpx.Response:
         headers = {"Accept": ask.accept} | ({"Authorization": authorization} if authorization else {})
-        return self._client.send(self._request(ask, url, headers), stream=True)
+        # `Auth()` adds nothing; by default the client would send the user name and password of an address that has them.
+        return self._client.send(self._request(ask, url, headers), stream=True, auth=httpx.Auth())
 
     def _request(self, ask: Ask, url: httpx.URL, headers: Mapping[str, str]) -> httpx.Request:
         if ask.content is None:
@@ -174,6 +185,14 @@ class Exchange:
         return self._client.build_request(ask.method, url, headers=given, content=file_chunks(ask.content))
 
     def _fetch_token(self, url: httpx.URL, authorization: str | None) -> bytes:
+        deadline = self._deadline(self._pace.token_timeout_s)
+        try:
+            with until(deadline):
+                return self._token_answer(url, authorization)
+        except httpx.TimeoutException as error:
+            raise self._unreachable(f"its token service took longer than {self._slowest(self._pace.token_timeout_s)}") from error
+
+    def _token_answer(self, url: httpx.URL, authorization: str | None) -> bytes:
         response = self._send(Ask("GET", "", ""), url, authorization)
         try:
             if response.status_code in _OVERLOADED:
@@ -184,19 +203,24 @@ class Exchange:
         finally:
             response.close()
 
+    def _deadline(self, timeout_s: float) -> Deadline:
+        return Deadline(timeout_s, self._pace.bytes_per_s_min, self._pace.monotonic)
+
+    def _slowest(self, timeout_s: float) -> str:
+        return f"{timeout_s:g} s and 1 s per {self._pace.bytes_per_s_min / 1024:g} KiB"
+
     def _require_expected(self, ask: Ask, response: httpx.Response) -> None:
         status = response.status_code
         if status in ask.expected:
             return
+        path = ask.path.partition("?")[0]  # an upload's session is in its query
         if status in (401, 403):
-            raise self._denied(f"it answered {status} to {ask.method} {ask.path}")
+            raise self._denied(f"it answered {status} to {ask.method} {path}")
         if status == 404:
-            raise ImageNotFound(
-                f"The registry {self.host} has nothing at {ask.path}.", next_step="Check the repository, tag or digest; it may have been deleted."
-            )
+            raise ImageNotFound(f"The registry {self.host} has nothing at {path}.", next_step="Check the repository, tag or digest; it may have been deleted.")
         if status in _OVERLOADED:
             raise self._unreachable(f"it answered {status}")
-        raise self._misbehaved(f"answered {status} to {ask.method} {ask.path}")
+        raise self._misbehaved(f"answered {status} to {ask.method} {path}")
 
     def _transport_failure(self, error: httpx.TransportError) -> RegistryUnreachable | RegistryUntrusted:
         cause: BaseException | None = error

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from stella_pipelines.core.clock import Instant, format_instant
+from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.environments.model import ApprovalGateConfig, Gate
-from stella_pipelines.promotions.approvals import Approval, is_author, newest_per_person, same_person
+from stella_pipelines.promotions.approvals import Approval, may_be_one_person, newest_per_person, same_person
 from stella_pipelines.promotions.gates.port import GateContext, GateInputs, GateVerdict, allow, deny, error, wait
 from stella_pipelines.promotions.promotion import EligibleGroup
 from stella_pipelines.promotions.seats import Group, Seating, seat
+from stella_pipelines.promotions.wording import moment
 
 
 class ApprovalInputs(Value):
@@ -64,7 +65,7 @@ def _rejection(facts: ApprovalInputs) -> GateVerdict | None:
     rejecting = [one for one in newest_per_person(facts.approvals) if one.verdict == "reject" and _seats(one.actor.name, one.groups, facts)]
     if not rejecting:
         return None
-    said = tuple(f"{one.actor.name} rejected it at {format_instant(one.at)}: {one.reason or 'no reason given'}" for one in rejecting)
+    said = tuple(f"{one.actor.name} rejected it at {moment(one.at)}: {one.reason or 'no reason given'}" for one in rejecting)
     return deny(*said, would_change=("Settle the objection, then request a new promotion.",))
 
 
@@ -104,7 +105,7 @@ def _not_counted(one: Approval, facts: ApprovalInputs) -> str | None:
     if one.plan_digest != facts.plan_digest:
         return f"it is for plan {one.plan_digest.short}, and the plan is now {facts.plan_digest.short if facts.plan_digest else 'unknown'}"
     if expires_at <= facts.now:
-        return f"it expired at {format_instant(expires_at)}"
+        return f"it expired at {moment(expires_at)}"
     if not _seats(one.actor.name, one.groups, facts):
         return "this person fills no seat of this gate"
     return None
@@ -123,8 +124,8 @@ def _people(group_name: str, facts: ApprovalInputs) -> tuple[str, ...]:
 
 
 def _barred(name: str, facts: ApprovalInputs) -> bool:
-    by_author = facts.config.commit_author_excluded and facts.commit_author is not None and is_author(name, facts.commit_author)
-    return same_person(name, facts.requester) or by_author
+    by_author = facts.config.commit_author_excluded and facts.commit_author is not None and may_be_one_person(name, facts.commit_author)
+    return may_be_one_person(name, facts.requester) or by_author
 
 
 def _sitting(group_name: str, counted: list[Approval], facts: ApprovalInputs) -> tuple[str, ...]:

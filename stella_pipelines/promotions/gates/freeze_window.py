@@ -5,11 +5,12 @@ A closed window makes the promotion wait for the next open slot. A closure with 
 
 from __future__ import annotations
 
-from stella_pipelines.core.clock import Instant, format_instant
+from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.values import Value
 from stella_pipelines.environments.freeze import is_frozen
 from stella_pipelines.environments.model import FreezeWindow, Gate
 from stella_pipelines.promotions.gates.port import GateContext, GateInputs, GateVerdict, allow, deny, wait
+from stella_pipelines.promotions.wording import moment
 
 
 class FreezeInputs(Value):
@@ -37,8 +38,8 @@ class FreezeWindowGate:
         answer = is_frozen(facts.windows, facts.environment, facts.now)
         if not answer.frozen:
             return allow(f"No freeze window of {facts.environment} is open.")
-        reasons = tuple(f"Freeze window {window.name} is open until {format_instant(window.until)}: {window.reason}" for window in answer.open_windows)
+        reasons = tuple(f"Freeze window {window.name} is open until {moment(window.until)}: {window.reason}" for window in answer.open_windows)
         reasons = reasons or (f"{facts.environment} is frozen.",)
         if answer.next_open is None or answer.next_open <= facts.now:
             return deny(*reasons, "No open slot follows.", would_change=("Change or remove the freeze window in the estate file, then request again.",))
-        return wait(*reasons, until=answer.next_open, would_change=(f"It is asked again at the next open slot, {format_instant(answer.next_open)}.",))
+        return wait(*reasons, until=answer.next_open, would_change=(f"It is asked again at the next open slot, {moment(answer.next_open)}.",))

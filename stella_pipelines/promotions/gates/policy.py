@@ -2,24 +2,19 @@
 
 An expression that does not compile, that fails (an unknown field, a division by zero) or that gives no bool is an `error`: it did not say yes.
 CEL has no clock and no I/O, and only the core library is offered, so that judging is pure. What is unknown is absent from the documents.
+An expression that takes too long or too much memory is an `error` too (`cel_evaluation.py` says how much that is).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-import cel
+from typing import Any
 
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.environments.model import Gate, PolicyGateConfig
+from stella_pipelines.promotions.gates.cel_evaluation import evaluate
 from stella_pipelines.promotions.gates.port import GateContext, GateInputs, GateVerdict, NamedDigest, allow, deny, error
-
-POLICY_CHARACTERS_MAX: Final = 16 * 1024
-"""One expression; longer ones are programs and belong into a plugin."""
-# Everything that the library raises for a bad expression or a failing evaluation.
-_CEL_ERRORS: Final = (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError)
 
 
 class PolicyInputs(Value):
@@ -62,15 +57,12 @@ class PolicyGate:
         """True allows, false denies, everything else is an error."""
         facts = PolicyInputs.model_validate(inputs.facts)
         repair = (f"Correct policy {facts.policy} in the estate file and apply it; the gate is asked again.",)
-        if not facts.digest.matches(facts.cel.encode()) or len(facts.cel) > POLICY_CHARACTERS_MAX:
-            return error(f"The text of policy {facts.policy} is too long, or does not match its digest.", would_change=repair)
-        try:
-            answer = cel.evaluate(facts.cel, {"release": facts.release, "environment": facts.environment, "plan": facts.plan})
-        except _CEL_ERRORS as problem:
-            return error(f"Policy {facts.policy} could not be evaluated: {_first_line(problem)}", would_change=repair)
-        if not isinstance(answer, bool):
-            return error(f"Policy {facts.policy} answers {type(answer).__name__}, not true or false.", would_change=repair)
-        if answer:
+        if not facts.digest.matches(facts.cel.encode()):
+            return error(f"The text of policy {facts.policy} does not match its digest.", would_change=repair)
+        said = evaluate(facts.cel, {"release": facts.release, "environment": facts.environment, "plan": facts.plan})
+        if said.answer is None:
+            return error(f"Policy {facts.policy} could not be evaluated: {said.problem}.", would_change=repair)
+        if said.answer:
             return allow(f"Policy {facts.policy} ({facts.digest.short}) holds.")
         what = facts.message or f"The expression is false: {facts.cel}"
         return deny(f"Policy {facts.policy} ({facts.digest.short}) does not hold. {what}", would_change=(f"Meet the policy, then request again: {facts.cel}",))
@@ -91,7 +83,3 @@ def _known_value(value: Any) -> Any:
     if isinstance(value, Mapping):
         return _known(value)
     return [_known_value(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0][:300]

@@ -65,7 +65,7 @@ class GateFacts(Protocol):
     """The narrow window through which a gate looks at what is stored."""
 
     def approvals(self) -> tuple[Approval, ...]:
-        """Every approval and rejection of this promotion, oldest first."""
+        """Every approval and rejection of this promotion, in the order in which they were stored."""
         ...
 
     def last_proven(self, environment: str) -> ProvenDeployment | None:

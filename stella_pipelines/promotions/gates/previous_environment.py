@@ -1,18 +1,26 @@
 """The previous environment gate: this very release was deployed upstream, is observed healthy there, and has been healthy for long enough.
 
-Soaking counts healthy time only: an unhealthy spell starts it again. Where the release never was, waiting would wait for something that
-nobody started, so that is a denial which says what to do.
+Soaking counts healthy time only: an unhealthy spell starts it again. That something is healthy is known up to the last look and no further,
+so the soak must have ended by then, and a look that is too old is none: both wait for the next one. Where the release never was, waiting
+would wait for something that nobody started, so that is a denial which says what to do.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
-from stella_pipelines.core.clock import Instant, format_instant
+from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.values import Value
 from stella_pipelines.environments.model import Gate, PreviousEnvironmentGateConfig, UpstreamRule
 from stella_pipelines.promotions.gates.port import GateContext, GateInputs, GateVerdict, allow, deny, error, wait
 from stella_pipelines.promotions.proven import ProvenDeployment
+from stella_pipelines.promotions.wording import moment, span
+
+OBSERVATION_AGE_S_MAX: Final = 900.0
+"""A look at an environment tells nothing about it any more when it is older than this."""
+LOOK_AGAIN_S: Final = 60.0
+"""How soon the gate is asked again when it waits for somebody to look."""
 
 
 class Upstream(Value):
@@ -31,6 +39,7 @@ class PreviousInputs(Value):
     soak_s: float
     upstreams: tuple[Upstream, ...]
     now: Instant
+    observation_age_s_max: float = OBSERVATION_AGE_S_MAX
 
 
 class PreviousEnvironmentGate:
@@ -71,9 +80,13 @@ def _judge_one(upstream: Upstream, facts: PreviousInputs) -> GateVerdict:
             f"{facts.release} was never deployed and proven in {where}.",
             would_change=(f"Promote {facts.release} to {where} first, then request {facts.environment} again.",),
         )
+    age_s = (facts.now - proven.observed_at).total_seconds()
+    if age_s > facts.observation_age_s_max:
+        said = f"{where} was last looked at {span(age_s)} ago, at {moment(proven.observed_at)}; no more than {span(facts.observation_age_s_max)} is trusted."
+        return _wait_for_a_look(where, said, facts)
     if not proven.healthy or proven.healthy_since is None:
         return deny(
-            f"{facts.release} was not observed running healthy in {where} at {format_instant(proven.observed_at)}.",
+            f"{facts.release} was not observed running healthy in {where} at {moment(proven.observed_at)}.",
             would_change=(f"Bring {facts.release} up in {where} until it is observed healthy there, then request {facts.environment} again.",),
         )
     return _judge_soak(where, proven, proven.healthy_since, facts)
@@ -81,11 +94,18 @@ def _judge_one(upstream: Upstream, facts: PreviousInputs) -> GateVerdict:
 
 def _judge_soak(where: str, proven: ProvenDeployment, healthy_since: Instant, facts: PreviousInputs) -> GateVerdict:
     soaked_at = healthy_since + timedelta(seconds=facts.soak_s)
-    seen = f"{facts.release} is healthy in {where} since {format_instant(healthy_since)}, observed at {format_instant(proven.observed_at)}"
+    seen = f"{facts.release} is healthy in {where} since {moment(healthy_since)}, observed at {moment(proven.observed_at)}"
     if facts.now < soaked_at:
-        missing = f"{seen}; it must soak for {facts.soak_s:g} s, which ends at {format_instant(soaked_at)}."
+        missing = f"{seen}; it must soak for {facts.soak_s:g} s, which ends at {moment(soaked_at)}."
         return wait(missing, until=soaked_at, would_change=("Only healthy time changes this; it is asked again when the soak ends.",))
+    if proven.observed_at < soaked_at:
+        return _wait_for_a_look(where, f"{seen}; its soak of {facts.soak_s:g} s ended at {moment(soaked_at)}, and nobody looked since.", facts)
     return allow(f"{seen} (deployment {proven.deployment_id}).")
+
+
+def _wait_for_a_look(where: str, reason: str, facts: PreviousInputs) -> GateVerdict:
+    again = facts.now + timedelta(seconds=LOOK_AGAIN_S)
+    return wait(reason, until=again, would_change=(f"Observe the environment {where}; the gate is asked again at {moment(again)}.",))
 
 
 def _all_of(verdicts: list[GateVerdict]) -> GateVerdict:

@@ -1,7 +1,7 @@
 """The security gate: counts vulnerabilities over the reports given to the release, after VEX, against thresholds.
 
-Unassessed is not allowed: every image that will run needs a report about its very digest. A report that is too old is none.
-A report that cannot be read is an `error`, until a readable one of its kind replaces it.
+Unassessed is not allowed: every image that will run needs a report about its very digest. A report that is too old is none, and so is one
+that does not say when it was made or that looked at no package. A report that cannot be read is an `error`, until a readable one of its kind replaces it.
 """
 
 from __future__ import annotations
@@ -9,19 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from stella_pipelines.core.clock import Instant, format_instant
+from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.values import Value
 from stella_pipelines.environments.model import Gate, SecurityGateConfig
 from stella_pipelines.promotions.gates.port import GateContext, GateInputs, GateVerdict, GivenReport, NamedDigest, allow, deny, error
 from stella_pipelines.promotions.gates.reports import cyclonedx_vex, grype, trivy
-from stella_pipelines.promotions.gates.reports.assessment import AssessedComponent, CountedFinding, ReadReport, findings_of, scans_of, unreadable
+from stella_pipelines.promotions.gates.reports.assessment import AssessedComponent, CountedFinding, ReadReport, findings_of, scans_of, undated_of, unreadable
+from stella_pipelines.promotions.gates.reports.cyclonedx_vex import VersionStatus
 from stella_pipelines.promotions.gates.reports.finding import ScanReport, Severity
+from stella_pipelines.promotions.wording import moment
 from stella_pipelines.releases.model import PlatformImage, ReleaseComponent
 
 NAMED_MAX: Final = 5
 """Findings that a reason names; the inputs hold all of them."""
 _SCANNERS: Final[Mapping[str, Callable[[bytes], ScanReport]]] = {trivy.KIND: trivy.read_trivy, grype.KIND: grype.read_grype}
+
+_MARKED: Final[Mapping[VersionStatus | None, str]] = {
+    VersionStatus.AFFECTED: ", and marks this version as affected",
+    VersionStatus.UNKNOWN: ", and does not mark this version as unaffected in a way that can be evaluated",
+}
 
 
 class SecurityInputs(Value):
@@ -114,17 +121,17 @@ def _unassessed(facts: SecurityInputs) -> GateVerdict | None:
             if problem is not None:
                 reasons.append(problem)
                 changes.append(f"Scan {component.name} at {image.digest} with trivy or grype and give the JSON report to the release.")
-    return deny(*reasons, would_change=(*changes, "Then request again.")) if reasons else None
+    return deny(*reasons, *_useless(facts), would_change=(*changes, "Then request again.")) if reasons else None
 
 
 def _problem_of(component: AssessedComponent, image: PlatformImage, facts: SecurityInputs) -> str | None:
     scans = scans_of(component, image, facts.reports)
     if not scans:
-        return f"{component.name} ({image.platform}, {image.digest.short}) is not assessed: no report is about this digest."
+        return f"{component.name} ({image.platform}, {image.digest.short}) is not assessed: no report that counts is about this digest."
     age_max_s = facts.config.report_max_age_s
-    newest = max(report.made_at for report in scans)
+    newest = max(report.made_at for report in scans if report.made_at is not None)
     if age_max_s is not None and (facts.now - newest).total_seconds() > age_max_s:
-        return f"{component.name} ({image.platform}): the newest report is of {format_instant(newest)}, older than {age_max_s:g} s."
+        return f"{component.name} ({image.platform}): the newest report is of {moment(newest)}, older than {age_max_s:g} s."
     return None
 
 
@@ -134,17 +141,18 @@ def _thresholds(facts: SecurityInputs) -> GateVerdict:
     lines, over = [], []
     for severity, most, names in _limits(facts.config):
         these = [one for one in counted if one.finding.severity in names]
-        lines.append(f"{severity}: {len(these)} of at most {'any number' if most is None else most}{_named(these)}.")
+        lines.append(f"{severity}: {len(these)} {'(no limit)' if most is None else f'of at most {most}'}{_named(these)}.")
         if most is not None and len(these) > most:
             over.extend(these)
-    notes = [*_notes(found), *_strangers(facts)]
+    notes = [*_notes(found), *_strangers(facts), *_useless(facts)]
     if not over:
         return allow(*lines, *notes)
     return deny(*lines, *notes, would_change=_remedies(over))
 
 
 def _component_findings(component: AssessedComponent, facts: SecurityInputs) -> tuple[CountedFinding, ...]:
-    scans = {report.id: report for image in component.images for report in scans_of(component, image, facts.reports)}
+    counting = [one for image in component.images for choose in (scans_of, undated_of) for one in choose(component, image, facts.reports)]
+    scans = {report.id: report for report in counting}
     return findings_of(component, scans.values(), facts.reports)
 
 
@@ -173,8 +181,16 @@ def _notes(found: list[CountedFinding]) -> list[str]:
             notes.append(f"{_name(one)} does not count: VEX says {one.statement.state.value} ({one.statement.justification}).")
         elif one.statement is not None:
             why = "" if one.statement.justification else " without a justification"
-            notes.append(f"{_name(one)} counts: VEX says {one.statement.state.value}{why}.")
+            notes.append(f"{_name(one)} counts: VEX says {one.statement.state.value}{why}{_MARKED.get(one.version_status, '')}.")
     return notes
+
+
+def _useless(facts: SecurityInputs) -> list[str]:
+    """Scans that assess nothing, and why."""
+    scans = [(report.id, report.scan) for report in facts.reports if report.scan is not None]
+    blind = [f"Report {name} shows no package that {scan.scanner} looked at, and assesses nothing." for name, scan in scans if not scan.looked]
+    undated = [name for name, scan in scans if scan.looked and scan.created_at is None]
+    return [*blind, *(f"Report {name} does not say when it was made: it assesses nothing, and what it found counts." for name in undated)]
 
 
 def _strangers(facts: SecurityInputs) -> list[str]:

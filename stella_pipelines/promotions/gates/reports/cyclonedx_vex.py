@@ -1,4 +1,7 @@
-"""CycloneDX VEX: what somebody who analysed a vulnerability says about it (CycloneDX 1.4 to 1.6, `vulnerabilities[].analysis`)."""
+"""CycloneDX VEX: what somebody who analysed a vulnerability says about it (CycloneDX 1.4 to 1.6, `vulnerabilities[].analysis`).
+
+`affects[].versions[]` tells versions apart. As the specification says, an entry without a `status` means `affected`.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +33,29 @@ class VexState(StrEnum):
 SUPPRESSING: Final = (VexState.RESOLVED, VexState.RESOLVED_WITH_PEDIGREE, VexState.FALSE_POSITIVE, VexState.NOT_AFFECTED)
 
 
+class VersionStatus(StrEnum):
+    """What a statement marks versions as. Only `unaffected` ones can be taken out of the count."""
+
+    AFFECTED = "affected"
+    UNAFFECTED = "unaffected"
+    UNKNOWN = "unknown"
+
+
+class VersionMark(Value):
+    """One version, or a range of them in the `vers` form, and its status."""
+
+    status: VersionStatus
+    version: str | None = None
+    range: str | None = None
+
+
 class Affected(Value):
     """What a statement is about: an image by digest, a package by purl, or a release component by name; `versions` narrows it."""
 
     ref: str
     digest: Digest | None = None
     purl: str | None = None
-    versions: tuple[str, ...] | None = None
+    versions: tuple[VersionMark, ...] | None = None
 
 
 class VexStatement(Value):
@@ -66,6 +85,7 @@ class _Metadata(Wire):
 class _Version(Wire):
     version: str | None = None
     range: str | None = None
+    status: Annotated[VersionStatus, Field(strict=False)] = VersionStatus.AFFECTED
 
 
 class _Affects(Wire):
@@ -118,9 +138,12 @@ def _affected(affected: _Affects, known: dict[str, _Component]) -> Affected:
     ref = unquote(affected.ref.split("#", 1)[1]) if affected.ref.startswith("urn:cdx:") and "#" in affected.ref else affected.ref
     component = known.get(ref, _Component())
     purl = component.purl or (ref if ref.startswith("pkg:") else None)
-    # A range is not evaluated here; a statement that is only about a range matches no version rather than every one.
-    versions = None if affected.versions is None else tuple(one.version for one in affected.versions if one.version is not None)
+    versions = None if affected.versions is None else tuple(_mark(one) for one in affected.versions)
     return Affected(ref=ref, digest=_digest(ref, purl, component), purl=purl, versions=versions)
+
+
+def _mark(one: _Version) -> VersionMark:
+    return VersionMark(status=one.status, version=one.version, range=one.range)
 
 
 def _digest(ref: str, purl: str | None, component: _Component) -> Digest | None:

@@ -36,13 +36,17 @@ class Finding(Value):
 
 
 class ScanReport(Value):
-    """What one scan says about one image. `platform` is known when the scanner wrote it down."""
+    """What one scan says about one image. `platform` is known when the scanner wrote it down.
+
+    `looked` is False when the report does not show that the scanner looked at any package: no findings then means nothing.
+    """
 
     scanner: str
     subjects: tuple[Digest, ...]
     platform: str | None
     created_at: Instant | None
     findings: tuple[Finding, ...]
+    looked: bool = True
 
 
 def digest_in(text: str | None) -> Digest | None:
@@ -54,6 +58,11 @@ def digest_in(text: str | None) -> Digest | None:
 def digests_in(*texts: str | None) -> tuple[Digest, ...]:
     """Every digest in the given references, each once."""
     return tuple(sorted({found for found in map(digest_in, texts) if found is not None}))
+
+
+def bare_purl(purl: str) -> str:
+    """A package URL without qualifiers and subpath, which every scanner chooses differently for the same package."""
+    return purl.split("#", 1)[0].split("?", 1)[0]
 
 
 def platform_of(system: str | None, architecture: str | None, variant: str | None = None) -> str | None:

@@ -1,4 +1,11 @@
-"""Trivy's JSON report (schema version 2) of a container image, as `trivy image --format json` writes it."""
+"""Trivy's JSON report (schema version 2) of a container image, as `trivy image --format json` writes it.
+
+What a clean scan looks like: one result for each target in which Trivy looked (`Class` `os-pkgs` or `lang-pkgs`), without `Vulnerabilities`.
+Since 0.52 such a result is always written, also without findings (https://github.com/aquasecurity/trivy/discussions/6850). `Results`
+itself is `omitempty` in Trivy's `pkg/types/report.go`: it is left out when Trivy found nothing that it could look at, as in an image built
+from scratch (https://github.com/aquasecurity/trivy/issues/703), and it names no package class when none was scanned (`--scanners secret`).
+That is not a clean scan, and neither is an empty list, which Trivy never writes: such a report assesses nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +19,7 @@ from stella_pipelines.promotions.gates.reports.finding import Finding, ScanRepor
 from stella_pipelines.promotions.gates.reports.wire import FINDINGS_MAX, Wire, malformed, read
 
 KIND: Final = "trivy"
+_PACKAGE_CLASSES: Final = ("os-pkgs", "lang-pkgs")
 
 
 class _Identifier(Wire):
@@ -28,6 +36,7 @@ class _Vulnerability(Wire):
 
 class _Result(Wire):
     target: Annotated[str, Field(alias="Target")]
+    result_class: Annotated[str, Field(alias="Class")] = ""
     vulnerabilities: Annotated[list[_Vulnerability] | None, Field(alias="Vulnerabilities")] = None
 
 
@@ -49,7 +58,6 @@ class _Report(Wire):
     artifact_name: Annotated[str, Field(alias="ArtifactName")]
     artifact_type: Annotated[Literal["container_image"], Field(alias="ArtifactType")]
     metadata: Annotated[_Metadata, Field(alias="Metadata")] = _Metadata()
-    # Trivy leaves the list out when the image has no packages that it knows.
     results: Annotated[list[_Result] | None, Field(alias="Results")] = None
 
 
@@ -66,6 +74,7 @@ def read_trivy(content: bytes) -> ScanReport:
         platform=platform_of(metadata.image_config.os, metadata.image_config.architecture, metadata.image_config.variant),
         created_at=_time(report.created_at),
         findings=findings,
+        looked=bool(findings) or any(result.result_class in _PACKAGE_CLASSES for result in report.results or ()),
     )
 
 

@@ -55,13 +55,14 @@ def upgrade() -> None:
         "approvals",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("promotion_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("at", sa.Text(), nullable=False),
         sa.Column("document", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["promotion_id"], ["promotions.id"], name="fk_approvals_promotion_id"),
         sa.PrimaryKeyConstraint("id", name="pk_approvals"),
+        sa.UniqueConstraint("promotion_id", "number", name="uq_approvals_promotion_id_number"),
     )
-    op.create_index("ix_approvals_promotion_id", "approvals", ["promotion_id"])
 
 
 def downgrade() -> None:

@@ -1,0 +1,69 @@
+"""Looking at environments between deployments: asking every target what it runs, and remembering the answer with its time.
+
+What a gate knows about the environment before it is what somebody saw there last, so looks are repeated (see `sensors/observations.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from stella_pipelines.core.clock import Clock
+from stella_pipelines.deployments import observing, records
+from stella_pipelines.deployments.connections import Connectors
+from stella_pipelines.deployments.limits import LOOK_AGAIN_S
+from stella_pipelines.deployments.model import EnvironmentObservation
+from stella_pipelines.deployments.patience import patiently
+from stella_pipelines.environments.service import Environments
+from stella_pipelines.promotions.errors import unknown_environment
+from stella_pipelines.store.database import Store, Transaction
+
+
+class Looks:
+    """Takes looks and keeps the newest one of each environment."""
+
+    def __init__(self, store: Store, environments: Environments, connectors: Connectors, clock: Clock) -> None:
+        self._store = store
+        self._environments = environments
+        self._connectors = connectors
+        self._clock = clock
+
+    async def observe(self, environment: str) -> EnvironmentObservation:
+        """Ask every target what it runs, compare it with what was proven there last, and remember the answer with its time."""
+        estate, _ = self._environments.current()
+        if estate.environment(environment) is None:
+            raise unknown_environment(environment)
+        with self._store.reading() as tx:
+            expected = observing.expected_now(tx, environment)
+        seen = await observing.look(environment, estate.targets_of(environment), expected, self._connectors, self._clock)
+        return await patiently(lambda: self._save(seen))
+
+    def last(self, environment: str) -> EnvironmentObservation | None:
+        """The newest look at an environment, without a new one."""
+        with self._store.reading() as tx:
+            return observing.last(tx, environment)
+
+    def due(self, limit: int) -> list[str]:
+        """Environments with a proven deployment that nobody has looked at for a while, the longest unseen first."""
+        with self._store.reading() as tx:
+            names = [one.name for one in self._environments.current(tx)[0].environments if records.newest_proven(tx, one.name)]
+            seen_at = [(name, _seen_at(tx, name)) for name in names]
+        return due_for_look(seen_at, self._clock.now())[:limit]
+
+    def _save(self, seen: EnvironmentObservation) -> EnvironmentObservation:
+        with self._store.writing() as tx:
+            proven = records.newest_proven(tx, seen.environment)
+            if (proven.id if proven else None) != seen.deployment_id:
+                return seen  # a deployment ended while this look was taken: it judged by the one before, and the newer look stays
+            return observing.save(tx, seen)
+
+
+def due_for_look(seen_at: Sequence[tuple[str, datetime | None]], now: datetime) -> list[str]:
+    """Which environments are looked at again now, the longest unseen first. Pure. A look from the future (a clock that jumped) counts as old."""
+    due = [(name, at) for name, at in seen_at if at is None or at > now or now - at >= timedelta(seconds=LOOK_AGAIN_S)]
+    return [name for name, at in sorted(due, key=lambda one: (one[1] is not None, one[1], one[0]))]
+
+
+def _seen_at(tx: Transaction, environment: str) -> datetime | None:
+    seen = observing.last(tx, environment)
+    return seen.observed_at if seen else None

@@ -1,0 +1,66 @@
+"""Making the plan of an environment: from the declared estate, from what its targets say now, and from what our records know about that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stella_pipelines.connectors.port import Observation
+from stella_pipelines.core.clock import Clock
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.deployments.connections import Connectors
+from stella_pipelines.deployments.known import KnownSpecs
+from stella_pipelines.deployments.plan import Plan, SpecIndex
+from stella_pipelines.deployments.planner import plan_environment
+from stella_pipelines.deployments.wanted import EarlierSpecs, Wanted, as_earlier, rendered
+from stella_pipelines.environments.model import Estate
+from stella_pipelines.environments.service import Environments
+from stella_pipelines.promotions.errors import unknown_environment
+from stella_pipelines.releases.model import ReleaseRecord
+from stella_pipelines.releases.service import Releases
+from stella_pipelines.store.database import Store
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with everything that it was made of."""
+
+    release: ReleaseRecord
+    estate: Estate
+    wanted: Wanted
+    plan: Plan
+
+
+class Planning:
+    """Plans that no use case has to put together by itself."""
+
+    def __init__(self, store: Store, environments: Environments, releases: Releases, connectors: Connectors, clock: Clock) -> None:
+        self._store = store
+        self._environments = environments
+        self._releases = releases
+        self._connectors = connectors
+        self._clock = clock
+
+    async def plan(self, environment: str, release_digest: Digest, earlier: Mapping[str, EarlierSpecs] | None = None) -> Planned:
+        """What a deployment of the release would change; with `earlier`, as a deployment before had it on its targets."""
+        estate, revision = self._environments.current()
+        declared = estate.environment(environment)
+        if declared is None:
+            raise unknown_environment(environment)
+        release = self._releases.by_digest(release_digest)
+        wanted = as_earlier(earlier or {}, rendered(release.release, declared, estate))
+        plan = await plan_environment(
+            release,
+            declared,
+            estate,
+            revision=revision,
+            connectors=self._connectors,
+            clock=self._clock,
+            known_specs=self._known,
+            wanted=wanted,
+        )
+        return Planned(release, estate, wanted, plan)
+
+    def _known(self, observations: Sequence[Observation]) -> SpecIndex:
+        with self._store.reading() as tx:
+            return KnownSpecs(tx).running(observations)

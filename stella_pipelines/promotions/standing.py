@@ -1,0 +1,55 @@
+"""Whether an allow still stands at the moment of acting: every gate is asked once more, with the facts of now.
+
+Between the sealed decision and the first effect the deployment may have waited for another one. A freeze may have begun since, an approval
+may have expired, somebody may have given a new report or found the environment before unhealthy. Nothing is stored or sealed here: an
+objection sends the promotion back to its gates, and that evaluation is the one that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stella_pipelines.core.clock import Clock
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.environments.model import Gate
+from stella_pipelines.promotions import records
+from stella_pipelines.promotions.facts import StoredFacts
+from stella_pipelines.promotions.gates.judging import gather, judge
+from stella_pipelines.promotions.gates.port import GateContext, kind_of
+from stella_pipelines.promotions.gates.registry import gate_kinds, kind_named
+from stella_pipelines.promotions.history import DeploymentHistory
+from stella_pipelines.promotions.ports import CurrentEstate, KnownReleases
+from stella_pipelines.store.database import Transaction
+
+
+class Standing:
+    """Asks the gates about a promotion that was allowed."""
+
+    def __init__(self, environments: CurrentEstate, releases: KnownReleases, clock: Clock, history: DeploymentHistory) -> None:
+        self._environments = environments
+        self._releases = releases
+        self._clock = clock
+        self._history = history
+
+    def objections(
+        self, tx: Transaction, promotion_id: str, plan: Mapping[str, Any], plan_digest: Digest, kinds: frozenset[str] | None = None
+    ) -> tuple[str, ...]:
+        """Why the promotion may not be carried out now, one line per gate that does not allow it; empty when all do. `kinds`: only such gates."""
+        promotion = records.promotion(tx, promotion_id)
+        estate, _ = self._environments.current(tx)
+        environment = estate.environment(promotion.environment)
+        if environment is None:
+            return (f"The estate has no environment {promotion.environment} any more.",)
+        release = self._releases.by_digest(promotion.release_digest)
+        facts = StoredFacts(tx, promotion, self._history, self._releases)
+        context = GateContext(release, environment, estate, promotion, plan, plan_digest, self._clock.now(), facts)
+        gates = () if environment.gates == "none" else environment.gates
+        asked = [gate for gate in gates if kinds is None or kind_of(gate) in kinds]
+        return tuple(line for gate in asked if (line := _objection(gate, context)) is not None)
+
+
+def _objection(gate: Gate, context: GateContext) -> str | None:
+    kind = kind_named(gate_kinds(), kind_of(gate))
+    verdict = judge(kind, gather(kind, gate, context))
+    return None if verdict.verdict == "allow" else f"{gate.name}: {verdict.verdict}. {' '.join(verdict.reasons)}"

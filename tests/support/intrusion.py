@@ -1,0 +1,32 @@
+"""What somebody with a database shell can do: switch off the guards that make evidence append-only, change rows, and switch them on again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stella_pipelines.store.database import Transaction
+
+TABLES = ("evidence_packets", "evidence_subjects")
+
+
+@contextmanager
+def without_guards(tx: Transaction) -> Iterator[None]:
+    """The guards of the evidence tables are off inside."""
+    sqlite = tx.connection.dialect.name == "sqlite"
+    put_back = _drop_on_sqlite(tx) if sqlite else [f"ALTER TABLE {table} ENABLE TRIGGER USER" for table in TABLES]
+    if not sqlite:
+        for table in TABLES:
+            tx.connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    yield
+    for statement in put_back:
+        tx.connection.exec_driver_sql(statement)
+
+
+def _drop_on_sqlite(tx: Transaction) -> list[str]:
+    """The statements that make the dropped triggers again."""
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('evidence_packets', 'evidence_subjects')"
+    triggers = tx.connection.exec_driver_sql(query).all()
+    for name, _ in triggers:
+        tx.connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    return [sql for _, sql in triggers]

@@ -9,11 +9,14 @@ import dagster as dg
 
 from resources.control_plane import ControlPlaneResource
 from stella_pipelines.control_plane import ControlPlane
+from stella_pipelines.core.errors import StellaError
 from stella_pipelines.deployments.model import EnvironmentObservation
 
 INTERVAL_S: Final = 15
+LOOK_S_MAX: Final = 40.0
+"""How long a tick waits for its looks: Dagster gives up on a tick after a minute."""
 ENVIRONMENTS_PER_TICK: Final = 8
-"""Looked at side by side in one tick; a tick has to end within Dagster's minute. Fifty environments are all seen within 95 s."""
+"""Looked at side by side in one tick. Fifty environments are all seen within 95 s."""
 
 
 @dg.sensor(
@@ -24,16 +27,28 @@ ENVIRONMENTS_PER_TICK: Final = 8
 )
 def observations_sensor(control_plane: ControlPlaneResource) -> dg.SkipReason:
     plane = control_plane.plane
-    seen = asyncio.run(look_at(plane, plane.deployments.due_for_look(ENVIRONMENTS_PER_TICK)))
-    return dg.SkipReason("; ".join(said(one) for one in seen) or "Every environment was looked at a moment ago.")
+    said = asyncio.run(look_at(plane, plane.deployments.due_for_look(ENVIRONMENTS_PER_TICK)))
+    return dg.SkipReason("; ".join(said) or "Every environment was looked at a moment ago.")
 
 
-async def look_at(plane: ControlPlane, environments: list[str]) -> list[EnvironmentObservation]:
-    """Look at some environments at the same time. A target that does not answer is part of the answer."""
-    return list(await asyncio.gather(*(plane.deployments.observe(name) for name in environments)))
+async def look_at(plane: ControlPlane, environments: list[str]) -> list[str]:
+    """Look at some environments at the same time, and say what was seen. A target that does not answer is part of the answer."""
+    looks = {name: asyncio.create_task(plane.deployments.observe(name)) for name in environments}
+    if looks:
+        _, late = await asyncio.wait(looks.values(), timeout=LOOK_S_MAX)
+        for look in late:
+            look.cancel()
+        await asyncio.gather(*looks.values(), return_exceptions=True)
+    return [_said(name, look) for name, look in looks.items()]
 
 
-def said(seen: EnvironmentObservation) -> str:
-    """One look in a few words."""
+def _said(environment: str, look: asyncio.Task[EnvironmentObservation]) -> str:
+    """One look in a few words. One environment that cannot be looked at keeps nobody from seeing the others."""
+    if look.cancelled():
+        return f"{environment}: not all targets answered within {LOOK_S_MAX:g} s; it is looked at when a promotion is judged by it"
+    error = look.exception()
+    if isinstance(error, StellaError):
+        return f"{environment}: {error}"
+    seen = look.result()
     odd = [target.target for target in seen.targets if not (target.as_released and target.healthy)]
-    return f"{seen.environment}: {'healthy' if seen.healthy else 'not as released or not healthy: ' + ', '.join(odd)}"
+    return f"{environment}: {'healthy' if seen.healthy else 'not as released or not healthy: ' + ', '.join(odd)}"

@@ -155,8 +155,9 @@ class Deployments:
         async with self._leased(first.environment, holder, gone) as authority:
             with self._store.reading() as tx:
                 unfinished = records.unfinished(tx, first.environment)
-                if unfinished is not None and unfinished.retry_of == deployment_id:
-                    return await self._carrier.carry_out(unfinished, authority, progress)
+            if unfinished is not None and unfinished.retry_of == deployment_id:
+                return await self._carrier.carry_out(unfinished, authority, progress)
+            with self._store.reading() as tx:
                 failed = choosing.failed_targets(tx, first)
                 earlier = KnownSpecs(tx).left_by(first.id)
             whole = await self._planning.plan(first.environment, first.release_digest, earlier)

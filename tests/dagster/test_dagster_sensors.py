@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,9 +12,12 @@ import pytest
 
 from assets.keys import DATA_VERSION_TAG, image_key, release_key
 from assets.publishing import publish_release
+from sensors import observations
+from stella_pipelines.deployments.model import EnvironmentObservation
 from stella_pipelines.jobs import recovery
 from stella_pipelines.jobs.recovery import follow_dead_runs, pause_after
 from stella_pipelines.jobs.submission import run_id_of, submit_pending
+from stella_pipelines.promotions.errors import unknown_environment
 from stella_pipelines.promotions.promotion import PromotionState
 from stella_pipelines.store import outbox
 from tests.support.installation import ALICE, NESTED_RESOURCES, SmallInstallation, add_release, fast_home, shop_estate, small_installation
@@ -162,6 +166,28 @@ def test_a_cancelled_promotion_is_not_followed(stella: SmallInstallation) -> Non
     stella.plane.promotions.cancel(ALICE, promotion.id, "not wanted")
     stella.tick("promotions")
     assert len(stella.runs()) == 1
+
+
+# ---------------------------------------------------------------- looking
+
+
+def test_one_environment_that_cannot_be_looked_at_in_time_keeps_nobody_from_seeing_the_others(
+    stella: SmallInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def observe(name: str) -> EnvironmentObservation:
+        if name == "slow":
+            await asyncio.sleep(60)
+        if name == "gone":
+            raise unknown_environment(name)
+        return EnvironmentObservation(environment=name, observed_at=stella.plane.clock.now(), deployment_id=None, release_digest=None, targets=())
+
+    monkeypatch.setattr(stella.plane.deployments, "observe", observe)
+    monkeypatch.setattr(observations, "LOOK_S_MAX", 0.1)
+    said = asyncio.run(observations.look_at(stella.plane, ["slow", "gone", "dev"]))
+    assert said[0].startswith("slow: not all targets answered within 0.1 s")
+    assert "PROM_ENVIRONMENT_UNKNOWN" in said[1]
+    assert said[2].startswith("dev: not as released or not healthy")
+    assert asyncio.run(observations.look_at(stella.plane, [])) == []
 
 
 # ---------------------------------------------------------------- waiting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import dagster as dg
 
@@ -17,6 +18,8 @@ from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.releases.model import ReleaseComponent, ReleaseRecord
 
 Metadata = Mapping[str, dg.MetadataValue]
+ROWS_SHOWN_MAX: Final = 500
+"""Rows of one table in an event. Dagster keeps every event for ever; the packet that the event names has all of them."""
 
 
 def release_events(record: ReleaseRecord) -> Iterator[dg.AssetMaterialization]:
@@ -107,13 +110,14 @@ def gates_table(results: Sequence[GateResult]) -> str:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows with the same keys as a Markdown table."""
+    """Rows with the same keys as a Markdown table; of very many, the first ones and how many more there are."""
     if not rows:
         return "–"
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "| " + " | ".join("---" for _ in names) + " |"]
-    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
-    return "\n".join(lines)
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows[:ROWS_SHOWN_MAX]]
+    more = len(rows) - ROWS_SHOWN_MAX
+    return "\n".join([*lines, "", f"… and {more:,} more rows."] if more > 0 else lines)
 
 
 def _cell(value: object) -> str:

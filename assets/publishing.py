@@ -6,7 +6,7 @@ Only one sensor calls each of these functions, and Dagster runs one tick of a se
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,7 +16,9 @@ from assets.events import environment_event, ledger_rows, packet_event, release_
 from assets.keys import DATA_VERSION_TAG, RELEASES, check_partition_key, evidence_key
 from assets.lineage import of_environment
 from stella_pipelines.control_plane import ControlPlane
+from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import CLOCK_BACK_MAX_S
+from stella_pipelines.core.values import Value
 from stella_pipelines.deployments.errors import DeploymentMissing
 from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState
 from stella_pipelines.evidence.service import SealedPacket
@@ -45,17 +47,39 @@ def add_partition(instance: dg.DagsterInstance, partition_key: str) -> None:
     instance.add_dynamic_partitions(RELEASES.name, [check_partition_key(partition_key)])
 
 
-def publish_packets(plane: ControlPlane, instance: dg.DagsterInstance, read: Callable[[SealedPacket], Statement], shown: Mapping[str, int]) -> dict[str, int]:
-    """Report the packets that no run has reported. `shown` has the sequence up to which each environment was looked at; the new one is returned."""
+class Published(Value):
+    """What a tick has shown: by environment the sequence up to which its packets were looked at, and what stands in the way of others."""
+
+    shown: dict[str, int]
+    problems: tuple[str, ...] = ()
+
+
+def publish_packets(plane: ControlPlane, instance: dg.DagsterInstance, read: Callable[[SealedPacket], Statement], shown: Mapping[str, int]) -> Published:
+    """Report the packets that no run has reported. `shown` has the sequence up to which each environment was looked at.
+
+    A packet that cannot be trusted is not shown, and nothing of its environment behind it; the other environments go on.
+    """
     estate, _ = plane.environments.current()
     seen = dict(shown)
+    problems: list[str] = []
     for environment in estate.environments:
-        for packet in _settled_since(plane, environment.name, seen.get(environment.name, 0)):
-            # A packet's digest is the data version of exactly one event.
-            if not instance.get_event_tags_for_asset(evidence_key(environment.name), {DATA_VERSION_TAG: packet.digest}):
-                _publish_packet(plane, instance, packet, read(packet))
-            seen[environment.name] = packet.sequence
-    return seen
+        try:
+            for sequence in _publish_environment(plane, instance, read, environment.name, seen.get(environment.name, 0)):
+                seen[environment.name] = sequence
+        except StellaError as error:
+            problems.append(f"packet {seen.get(environment.name, 0) + 1} of {environment.name} is not shown: {error}")
+    return Published(shown=seen, problems=tuple(problems))
+
+
+def _publish_environment(
+    plane: ControlPlane, instance: dg.DagsterInstance, read: Callable[[SealedPacket], Statement], environment: str, sequence: int
+) -> Iterator[int]:
+    """Report an environment's next packets; gives each one's sequence when it is through."""
+    for packet in _settled_since(plane, environment, sequence):
+        # A packet's digest is the data version of exactly one event.
+        if not instance.get_event_tags_for_asset(evidence_key(environment), {DATA_VERSION_TAG: packet.digest}):
+            _publish_packet(plane, instance, packet, read(packet))
+        yield packet.sequence
 
 
 def is_settled(sealed_at: datetime, now: datetime) -> bool:

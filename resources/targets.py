@@ -6,14 +6,8 @@ import dagster as dg
 
 from resources.control_plane import ControlPlaneResource
 from stella_pipelines.connectors.port import Observation, TargetConnector
-from stella_pipelines.core.errors import StellaError
+from stella_pipelines.environments.errors import TargetUnknown
 from stella_pipelines.environments.model import Target
-
-
-class TargetUnknown(StellaError):
-    """The estate has no target with this name, or not of this kind."""
-
-    code = "ENV_TARGET_UNKNOWN"
 
 
 class TargetResource(dg.ConfigurableResource["TargetResource"]):

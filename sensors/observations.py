@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import dagster as dg
@@ -25,10 +27,21 @@ ENVIRONMENTS_PER_TICK: Final = 8
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks the targets of every environment what they run, about once a minute, so that soak times and health are known and not assumed.",
 )
-def observations_sensor(control_plane: ControlPlaneResource) -> dg.SkipReason:
+def observations_sensor(context: dg.SensorEvaluationContext, control_plane: ControlPlaneResource) -> dg.SkipReason:
     plane = control_plane.plane
-    said = asyncio.run(look_at(plane, plane.deployments.due_for_look(ENVIRONMENTS_PER_TICK)))
+    environments, tried = chosen(plane.deployments.due_for_look(), json.loads(context.cursor or "{}"), plane.clock.now().timestamp())
+    context.update_cursor(json.dumps(tried, sort_keys=True))
+    said = asyncio.run(look_at(plane, environments))
     return dg.SkipReason("; ".join(said) or "Every environment was looked at a moment ago.")
+
+
+def chosen(due: Sequence[str], tried_s: Mapping[str, float], now_s: float) -> tuple[list[str], dict[str, float]]:
+    """Which of the due environments this tick looks at, and when each was tried last. Pure.
+
+    One whose look did not come to an end stays due, so those that were not tried for the longest time come first: nobody waits behind it.
+    """
+    order = sorted(due, key=lambda name: tried_s.get(name, 0.0) if tried_s.get(name, 0.0) <= now_s else 0.0)[:ENVIRONMENTS_PER_TICK]
+    return order, {name: at for name, at in tried_s.items() if name in due} | dict.fromkeys(order, now_s)
 
 
 async def look_at(plane: ControlPlane, environments: list[str]) -> list[str]:

@@ -26,8 +26,9 @@ def submit(context: dg.SensorEvaluationContext, plane: ControlPlane) -> list[str
     return submit_pending(plane, Submitter(context.instance, repository.get_job, location, holder))
 
 
-def summary(submitted: Sequence[str], recovered: Sequence[Recovered]) -> dg.SkipReason:
+def summary(submitted: Sequence[str], recovered: Sequence[Recovered], resumed: Sequence[str] = ()) -> dg.SkipReason:
     """What a tick did. It requests no run from Dagster: the runs were created under their own ids already."""
     lines = [f"{found.promotion_id}: {found.reason}" for found in recovered]
+    lines += resumed
     lines += [f"submitted run {run_id}" for run_id in submitted]
     return dg.SkipReason("; ".join(lines) or "Everything that was decided is on its way.")

@@ -8,7 +8,7 @@ import sys
 import typer
 import typer.main
 
-from stella_pipelines.cli import demo, deployments, estate, evidence, promotions, release_lifecycle, releases, status, up
+from stella_pipelines.cli import demo, deployments, estate, evidence, promotions, release_lifecycle, releases, status, targets, up
 from stella_pipelines.cli.exits import MEANINGS, Exit
 from stella_pipelines.cli.flags import without_flag_types
 from stella_pipelines.cli.session import ActorOption, JsonOption, Session
@@ -25,6 +25,7 @@ estate.register(app)
 promotions.register(app)
 deployments.register(app)
 status.register(app)
+targets.register(app)
 up.register(app)
 demo.register(app)
 

@@ -6,43 +6,62 @@ from datetime import datetime
 
 from rich.markup import escape
 
+from stella_pipelines.cli.observed import what_runs
 from stella_pipelines.cli.output import Output, ago, styled
+from stella_pipelines.cli.unfinished import Unfinished, told, unfinished_in
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.clock import Instant
+from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
+from stella_pipelines.environments.model import Environment
 from stella_pipelines.promotions.promotion import Promotion
+from stella_pipelines.releases.errors import ReleaseMissing
+from stella_pipelines.releases.model import ReleaseRecord
 
 
 class BoardRow(Value):
-    """One environment's line on the board."""
+    """One environment's line on the board. `release` is what was proven last; `runs` says what the newest look showed, if it is something else."""
 
     environment: str
+    runs: str
     release: str | None
     release_digest: str | None
     deployed_at: Instant | None
     healthy: bool | None
     observed_at: Instant | None
     promotion: Promotion | None
+    unfinished: Unfinished | None
 
 
 def board(plane: ControlPlane) -> list[BoardRow]:
-    """Every environment of the estate with its newest proven deployment and its live promotion."""
+    """Every environment of the estate: what was proven, what was seen, its live promotion, and what has not ended."""
     estate, _ = plane.environments.current()
-    rows = []
-    for environment in estate.environments:
-        proven = plane.deployments.newest_proven(environment.name)
-        rows.append(
-            BoardRow(
-                environment=environment.name,
-                release=plane.releases.by_digest(proven.release_digest).label if proven else None,
-                release_digest=proven.release_digest if proven else None,
-                deployed_at=proven.deployed_at if proven else None,
-                healthy=proven.healthy if proven else None,
-                observed_at=proven.observed_at if proven else None,
-                promotion=plane.promotions.live(environment.name),
-            )
-        )
-    return rows
+    return [_row(plane, environment) for environment in estate.environments]
+
+
+def _row(plane: ControlPlane, environment: Environment) -> BoardRow:
+    proven = plane.deployments.newest_proven(environment.name)
+    release = plane.releases.by_digest(proven.release_digest) if proven else None
+    seen = plane.deployments.last_observation(environment.name)
+    return BoardRow(
+        environment=environment.name,
+        runs=what_runs(release, seen, environment.components, lambda digest: _release_of(plane, digest)),
+        release=release.label if release else None,
+        release_digest=proven.release_digest if proven else None,
+        deployed_at=proven.deployed_at if proven else None,
+        healthy=proven.healthy if proven else None,
+        observed_at=proven.observed_at if proven else None,
+        promotion=plane.promotions.live(environment.name),
+        unfinished=unfinished_in(plane, environment.name),
+    )
+
+
+def _release_of(plane: ControlPlane, digest: Digest) -> ReleaseRecord | None:
+    """The release that a target names; one of another installation is not known here."""
+    try:
+        return plane.releases.by_digest(digest)
+    except ReleaseMissing:
+        return None
 
 
 def show_board(output: Output, rows: list[BoardRow], now: datetime) -> None:
@@ -50,9 +69,13 @@ def show_board(output: Output, rows: list[BoardRow], now: datetime) -> None:
     cells = []
     for row in rows:
         live = f"{escape(row.promotion.release_label)} {styled(row.promotion.state.value)}" if row.promotion else "–"
-        identity = row.release_digest.removeprefix("sha256:")[:12] if row.release_digest else "–"
-        cells.append((f"[bold]{escape(row.environment)}[/]", escape(row.release or "nothing yet"), identity, _health(row, now), live))
+        identity = row.release_digest.removeprefix("sha256:")[:12] if row.release_digest and row.runs == row.release else "–"
+        runs = escape(row.runs) if row.runs == row.release or row.release_digest is None else f"[yellow]{escape(row.runs)}[/]"
+        cells.append((f"[bold]{escape(row.environment)}[/]", runs, identity, _health(row, now), live))
     output.table("", ("ENVIRONMENT", "RUNS", "IDENTITY", "HEALTH", "PROMOTION"), cells)
+    for row in rows:
+        if row.unfinished is not None:
+            output.say(told(row.unfinished, now))
 
 
 def _health(row: BoardRow, now: datetime) -> str:

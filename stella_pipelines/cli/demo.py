@@ -65,7 +65,7 @@ def demo(
 
 def _use_home(home: Path) -> None:
     """Point every command of the story at an installation of its own; this process does nothing else afterwards."""
-    home.mkdir()
+    home.mkdir(mode=0o700)
     os.environ[HOME_VARIABLE] = str(home)
     os.environ.pop(DATABASE_VARIABLE, None)
 

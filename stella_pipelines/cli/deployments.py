@@ -112,7 +112,7 @@ def rollback(
         runs = _running(plane, environment)
     session.output.document({**record.document(), "runs": runs})
     session.output.say(_outcome(record, runs))
-    raise typer.Exit(Exit.DONE if record.state in (DeploymentState.SUCCEEDED, DeploymentState.ROLLED_BACK) else Exit.FAILED)
+    raise typer.Exit(Exit.DONE if record.brought_back else Exit.FAILED)
 
 
 def _intention(plane: ControlPlane, environment: str, to: Digest | None) -> str:
@@ -128,6 +128,9 @@ def _intention(plane: ControlPlane, environment: str, to: Digest | None) -> str:
 
 def _outcome(record: DeploymentRecord, runs: str | None) -> str:
     line = f"{escape(record.environment)}: {styled(record.state)}, evidence {record.packet_id or 'none'}. "
+    if record.state is DeploymentState.REFUSED:
+        why = f"{escape(record.failure.what)} " if record.failure and record.kind != "promotion" else ""
+        return f"{line}{why}Nothing was touched. Runs as before: [bold]{escape(runs or 'nothing')}[/]."
     if record.state not in (DeploymentState.SUCCEEDED, DeploymentState.ROLLED_BACK):
         return f"{line}What runs is not proven: see [bold]stella status {escape(record.environment)}[/]."
     return f"{line}Runs now: [bold]{escape(runs or 'nothing')}[/]."
@@ -146,11 +149,20 @@ def _show_plan(output: Output, plan: Plan) -> None:
     output.say(f"Approvals bind to the plan's digest: {plan.content_digest()}")
 
 
-def _short(digest: Digest | None) -> str:
-    return digest.short if digest else "nothing"
-
-
 def _row(target: str, change: ComponentChange) -> tuple[str, ...]:
-    way_back = "the running instance, kept stopped" if change.current_digest else "remove it again"
-    cells = (escape(change.name), escape(change.action), _short(change.current_digest), _short(change.wanted_digest), way_back)
+    risk = f"\n[yellow]{escape(change.risk)}[/]" if change.risk != "none" else ""
+    cells = (escape(change.name), escape(change.action), _runs_now(change), change.wanted_digest.short, _way_back(change) + risk)
     return (f"[bold]{escape(target)}[/]", *cells)
+
+
+def _runs_now(change: ComponentChange) -> str:
+    return "nothing" if change.action == "start" else change.current_digest.short if change.current_digest else "unknown"
+
+
+def _way_back(change: ComponentChange) -> str:
+    """What a rollback would do here: the same rule as the rollout's, which goes by the deployment whose instance is kept."""
+    if change.action == "none":
+        return "nothing changes"
+    if change.action == "start":
+        return "remove it again"
+    return "the running instance, kept stopped" if change.way_back else "none: only remove it again"

@@ -16,13 +16,14 @@ from stella_pipelines.cli.running import hint_when_down
 from stella_pipelines.cli.session import ActorOption, JsonOption, session_of
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.digest import Digest
+from stella_pipelines.core.words import as_words
 from stella_pipelines.promotions.errors import IllegalCommand, PromotionMissing
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.promotions.transitions import LIVE
 from stella_pipelines.releases.model import ReleaseState
 
 PromotionArgument = Annotated[str, typer.Argument(metavar="PROMOTION", help="The promotion's id (prm_…), or the environment it is for.")]
-ReasonOption = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the evidence.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", parser=as_words, help="Why; kept in the evidence.")]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it until it ends or waits for a person.")]
 TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Stop following after so long (the promotion itself goes on).")]
 
@@ -84,7 +85,7 @@ def approve(
 def reject(
     context: typer.Context,
     promotion: PromotionArgument,
-    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the evidence.")],
+    reason: ReasonOption,
     wait: WaitOption = True,
     timeout_s: TimeoutOption = 300.0,
     as_json: JsonOption = False,

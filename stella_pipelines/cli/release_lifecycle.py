@@ -10,8 +10,9 @@ from rich.markup import escape
 from stella_pipelines.cli.output import styled
 from stella_pipelines.cli.releases import ReleaseArgument, identity_of, show_release
 from stella_pipelines.cli.session import ActorOption, JsonOption, session_of
+from stella_pipelines.core.words import as_words
 
-LifecycleReason = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the audit trail.")]
+LifecycleReason = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", parser=as_words, help="Why; kept in the audit trail.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -14,6 +14,7 @@ from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import Output, styled, when
 from stella_pipelines.cli.running import hint_when_down
 from stella_pipelines.cli.session import JsonOption, session_of
+from stella_pipelines.cli.unfinished import told, unfinished_in
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.promotions.promotion import Promotion
 from stella_pipelines.promotions.transitions import LIVE
@@ -70,21 +71,29 @@ def _show_all(plane: ControlPlane, output: Output, rows: list[BoardRow]) -> None
     for promotion in live:
         output.say(f"\n[bold]{promotion.id}[/]  {escape(promotion.release_label)} → {escape(promotion.environment)}")
         say_why(plane, output, promotion)
-    if live:
+    if live or any(row.unfinished for row in rows):
         hint_when_down(output, plane.settings)
 
 
 def _look_at_one(plane: ControlPlane, output: Output, text: str) -> dict[str, Any]:
     found = _named(plane, text)
+    unfinished = unfinished_in(plane, found.environment if found else text)
     if found is None:
         output.say(f"Nothing was ever promoted into {escape(text)}.")
-        return {"promotion": None, "gates": []}
+    else:
+        _show_promotion(plane, output, found)
+    if unfinished is not None:
+        output.say(told(unfinished, plane.clock.now()))
+    if unfinished is not None or (found is not None and found.state in LIVE):
+        hint_when_down(output, plane.settings)
+    gates = [result.document() for result in plane.promotions.results(found.id)] if found else []
+    return {"promotion": found.document() if found else None, "gates": gates, "unfinished": unfinished.document() if unfinished else None}
+
+
+def _show_promotion(plane: ControlPlane, output: Output, found: Promotion) -> None:
     output.say(f"[bold]{found.id}[/]  {escape(found.release_label)} → {escape(found.environment)}  {styled(found.state.value)}")
     output.say(f"  asked for by {escape(found.requested_by.name)} at {when(found.requested_at)}, last moved at {when(found.updated_at)}")
     say_why(plane, output, found)
-    if found.state in LIVE:
-        hint_when_down(output, plane.settings)
-    return {"promotion": found.document(), "gates": [result.document() for result in plane.promotions.results(found.id)]}
 
 
 def _named(plane: ControlPlane, text: str) -> Promotion | None:

@@ -14,6 +14,7 @@ from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.values import Value
+from stella_pipelines.core.words import Words
 from stella_pipelines.environments.model import HealthCheck, Port
 
 
@@ -135,8 +136,8 @@ class Effect(Value):
 class Probe(Value):
     """What kind of target this is."""
 
-    platform: str
-    engine: str
+    platform: Words
+    engine: Words
     disk_free_bytes: int | None = None
 
 
@@ -152,11 +153,11 @@ class Health(StrEnum):
 class RunningComponent(Value):
     """A component as the target itself reports it. `platform_digest` is None when the target cannot prove which image it runs."""
 
-    component: str
+    component: Words
     platform_digest: Digest | None
     config_digest: Digest | None
-    runtime_id: str
-    deployment_id: str | None
+    runtime_id: Words
+    deployment_id: Words | None
     release_digest: Digest | None
     running: bool
     health: Health

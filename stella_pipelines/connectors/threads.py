@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class Threads:
-    """The threads of one connection. Closing waits for calls that are under way."""
+    """The threads of one connection. Closing it waits for nobody: a host that hangs must not hold up the others."""
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(max_workers=THREADS_MAX, thread_name_prefix=name)
@@ -34,5 +34,5 @@ class Threads:
             raise
 
     async def close(self) -> None:
-        """Wait for what is under way, and give the threads back."""
-        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
+        """Give the threads back. `change` waits for its own effect, so what may still be under way is a question to a peer that does not answer."""
+        self._executor.shutdown(wait=False, cancel_futures=True)

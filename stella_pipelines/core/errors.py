@@ -7,22 +7,25 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from stella_pipelines.core.words import as_words
+
 
 class StellaError(Exception):
     """Base of every error that the product raises on purpose.
 
     `code` is stable and documented; its prefix names the theme (AUTH_ PERM_ VAL_ RES_ ENV_ REL_ PROM_ DEPLOY_ GATE_ INT_ EVID_ SYS_).
     `retryable` says that the same call may succeed later without any change by a person.
+    The words may quote engines, images and files: they are mended here, because every error can end up in the store.
     """
 
     code: ClassVar[str] = ""
     retryable: ClassVar[bool] = False
 
     def __init__(self, what: str, *, next_step: str, unchanged: str = "Nothing was changed.") -> None:
-        super().__init__(what)
-        self.what = what
-        self.unchanged = unchanged
-        self.next_step = next_step
+        self.what = as_words(what)
+        self.unchanged = as_words(unchanged)
+        self.next_step = as_words(next_step)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.what} {self.unchanged} {self.next_step}"

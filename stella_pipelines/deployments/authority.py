@@ -18,6 +18,16 @@ Gone = Callable[[str], bool]
 """Whether the holder with this name is known to be at work no more. Not knowing is False: then his lease has to end by itself."""
 
 
+def environment_lease(environment: str) -> str:
+    """The name of an environment's lease."""
+    return f"environment/{environment}"
+
+
+def target_lease(target: str) -> str:
+    """The name of a target's lease."""
+    return f"target/{target}"
+
+
 def nobody_gone(holder: str) -> bool:
     """The answer of whoever knows nothing about other holders."""
     del holder
@@ -40,11 +50,11 @@ class Authority:
     def take_targets(self, tx: Transaction, targets: Sequence[str], now: datetime) -> None:
         """Take every target, in one order for everybody, so that two takers cannot wait for each other."""
         for target in sorted(targets):
-            self._take(tx, f"target/{target}", now)
+            self._take(tx, target_lease(target), now)
 
     def fence(self, target: str) -> int:
         """The token under which a target is changed."""
-        return self._leases[f"target/{target}"].token
+        return self._leases[target_lease(target)].token
 
     @property
     def environment_fence(self) -> int:
@@ -56,7 +66,7 @@ class Authority:
 
         Extending is the proof: it succeeds only while nobody else has taken the lease, also when the wall clock has jumped past its end.
         """
-        for name in (self._environment_lease, f"target/{target}") if target else (self._environment_lease,):
+        for name in (self._environment_lease, target_lease(target)) if target else (self._environment_lease,):
             self._leases[name] = leases.renew(tx, self._leases[name], now, LEASE_TTL_S)
 
     def renew(self, tx: Transaction, now: datetime) -> None:
@@ -71,7 +81,7 @@ class Authority:
 
     @property
     def _environment_lease(self) -> str:
-        return f"environment/{self.environment}"
+        return environment_lease(self.environment)
 
     def _take(self, tx: Transaction, name: str, now: datetime) -> None:
         try:

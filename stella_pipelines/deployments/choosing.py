@@ -24,7 +24,7 @@ def failed_targets(tx: Transaction, record: DeploymentRecord) -> tuple[str, ...]
 
 def way_back(tx: Transaction, environment: str, to: Digest | None) -> DeploymentRecord:
     """The proven deployment to go back to: of the given release if it was ever proven here, or the one before what runs now."""
-    newest, proven = records.newest(tx, environment), records.newest_proven(tx, environment)
+    newest, proven = _counting(tx, records.newest(tx, environment)), records.newest_proven(tx, environment)
     if to is not None:
         found = records.newest_proven(tx, environment, release=to)
     elif newest is not None and proven is not None and newest.id != proven.id and newest.state is not DeploymentState.ROLLED_BACK:
@@ -35,6 +35,13 @@ def way_back(tx: Transaction, environment: str, to: Digest | None) -> Deployment
         what = f"{to} was never proven in {environment}" if to else f"{environment} has no earlier proven release"
         raise NotProven(f"There is nothing to roll back to: {what}.", next_step="Name a release that ran here before, or promote one.")
     return found
+
+
+def _counting(tx: Transaction, newest: DeploymentRecord | None) -> DeploymentRecord | None:
+    """The deployment that says how the environment was left: a retry that was rolled back left it as what it retried had."""
+    while newest is not None and newest.retry_of is not None and newest.state is DeploymentState.ROLLED_BACK:
+        newest = records.get(tx, newest.retry_of)
+    return newest
 
 
 def _before(tx: Transaction, proven: DeploymentRecord) -> DeploymentRecord | None:

@@ -9,6 +9,7 @@ from stella_pipelines.core.identifiers import Identifiers
 from stella_pipelines.deployments import journal, ledger, observing, records, sealing
 from stella_pipelines.deployments.artifacts import Artifacts, DecisionNote
 from stella_pipelines.deployments.authority import Authority
+from stella_pipelines.deployments.enclosures import enclosures
 from stella_pipelines.deployments.errors import DriftedAtTheEnd
 from stella_pipelines.deployments.events import Outcome
 from stella_pipelines.deployments.failure import Failure
@@ -21,6 +22,7 @@ from stella_pipelines.evidence.service import Evidence
 from stella_pipelines.promotions.service import Promotions
 from stella_pipelines.releases.model import ReleaseRecord
 from stella_pipelines.releases.service import Releases
+from stella_pipelines.store import blobs
 from stella_pipelines.store.database import Store, Transaction
 
 _UNDISTURBED = (DeploymentState.SUCCEEDED, DeploymentState.REFUSED)
@@ -99,6 +101,9 @@ class Ender:
     ) -> DeploymentRecord:
         release = self._releases.by_digest(record.release_digest, tx)
         assert record.ended_at is not None
+        enclosed = enclosures(rows, seen.targets)
+        for enclosure in enclosed:
+            blobs.put(tx, enclosure.content, enclosure.media_type, record.ended_at)
         packet = self._evidence.seal(
             tx,
             packet_id=self._identifiers.new("evd", record.ended_at),
@@ -113,6 +118,7 @@ class Ender:
                 journal=journal.journal_digest(journal.read(tx, record.id)),
                 decision=self._decision(tx, record),
                 seen=seen,
+                enclosed=enclosed,
                 upstream=self._upstream(tx, record, release),
             ),
             at=record.ended_at,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.values import Value
+from stella_pipelines.core.words import Words
 
 
 class Failure(Value):
     """What happened, what is unchanged, what to do next. `target` is set when it happened on one."""
 
     code: str
-    what: str
-    unchanged: str
-    next_step: str
+    what: Words
+    unchanged: Words
+    next_step: Words
     retryable: bool = False
     target: str | None = None
 

@@ -16,6 +16,8 @@ STEP_TIMEOUT_S: Final = 180.0
 """One step on one target, on top of what its components allow for pulling, stopping and health."""
 OBSERVATION_GAP_S_MAX: Final = 900.0
 """A longer time between two looks at an environment is time in which nobody knows whether it was healthy: a soak begins again."""
+LOOK_TIMEOUT_S: Final = 20.0
+"""Looking at one target; one that takes longer has not answered. Shorter than a tick of the sensor that looks at everything."""
 LOOK_AGAIN_S: Final = 60.0
 """How old the newest look at an environment may become before somebody looks again."""
 HEALTH_LOOK_TIMEOUT_S: Final = 15.0

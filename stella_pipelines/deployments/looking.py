@@ -14,8 +14,8 @@ from stella_pipelines.deployments.connections import Connectors
 from stella_pipelines.deployments.limits import LOOK_AGAIN_S
 from stella_pipelines.deployments.model import EnvironmentObservation
 from stella_pipelines.deployments.patience import patiently
+from stella_pipelines.deployments.planning import require_environment
 from stella_pipelines.environments.service import Environments
-from stella_pipelines.promotions.errors import unknown_environment
 from stella_pipelines.store.database import Store, Transaction
 
 
@@ -31,8 +31,7 @@ class Looks:
     async def observe(self, environment: str) -> EnvironmentObservation:
         """Ask every target what it runs, compare it with what was proven there last, and remember the answer with its time."""
         estate, _ = self._environments.current()
-        if estate.environment(environment) is None:
-            raise unknown_environment(environment)
+        require_environment(estate, environment)
         with self._store.reading() as tx:
             expected = observing.expected_now(tx, environment)
         seen = await observing.look(environment, estate.targets_of(environment), expected, self._connectors, self._clock)
@@ -43,12 +42,12 @@ class Looks:
         with self._store.reading() as tx:
             return observing.last(tx, environment)
 
-    def due(self, limit: int) -> list[str]:
+    def due(self) -> list[str]:
         """Environments with a proven deployment that nobody has looked at for a while, the longest unseen first."""
         with self._store.reading() as tx:
             names = [one.name for one in self._environments.current(tx)[0].environments if records.newest_proven(tx, one.name)]
             seen_at = [(name, _seen_at(tx, name)) for name in names]
-        return due_for_look(seen_at, self._clock.now())[:limit]
+        return due_for_look(seen_at, self._clock.now())
 
     def _save(self, seen: EnvironmentObservation) -> EnvironmentObservation:
         with self._store.writing() as tx:

@@ -10,6 +10,7 @@ from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
+from stella_pipelines.core.words import Words
 from stella_pipelines.deployments.failure import Failure
 
 
@@ -43,7 +44,7 @@ class DeploymentRecord(Value):
     plan_digest: Digest
     artifacts_digest: Digest | None
     actor: Actor
-    reason: str
+    reason: Words
     started_at: Instant
     ended_at: Instant | None = None
     packet_id: str | None = None
@@ -54,6 +55,12 @@ class DeploymentRecord(Value):
     def ended(self) -> bool:
         """Whether its outcome is known."""
         return self.state is not DeploymentState.RUNNING
+
+    @property
+    def brought_back(self) -> bool:
+        """Whether it answers the wish for a rollback: an earlier release runs, proven, or what was to come never touched anything."""
+        wanted = (DeploymentState.SUCCEEDED,) if self.kind == "rollback" else (DeploymentState.ROLLED_BACK, DeploymentState.REFUSED)
+        return self.state in wanted
 
 
 class TargetState(StrEnum):

@@ -19,7 +19,7 @@ from stella_pipelines.deployments import ledger, records
 from stella_pipelines.deployments.artifacts import read_artifacts
 from stella_pipelines.deployments.connections import Connections, Connectors
 from stella_pipelines.deployments.failure import Failure
-from stella_pipelines.deployments.limits import OBSERVATION_GAP_S_MAX
+from stella_pipelines.deployments.limits import LOOK_TIMEOUT_S, OBSERVATION_GAP_S_MAX
 from stella_pipelines.deployments.model import DeploymentRecord, EnvironmentObservation, LedgerRow, TargetObservation, TargetState
 from stella_pipelines.deployments.reaching import reach
 from stella_pipelines.deployments.tables import observations
@@ -92,7 +92,7 @@ async def _look_at(target: str, wanted: tuple[ComponentSpec, ...], connections: 
         return observed, tuple([await connector.health(component, clock.now()) for component in wanted])
 
     try:
-        observed, healths = await reach(call, lambda: connections.drop(target))
+        observed, healths = await reach(call, lambda: connections.drop(target), LOOK_TIMEOUT_S)
     except StellaError as error:
         return TargetObservation(target=target, observation=None, failure=Failure.of(error, target))
     return TargetObservation(
@@ -140,7 +140,8 @@ def healthy_since(before: EnvironmentObservation | None, seen: EnvironmentObserv
     if before is None or before.healthy_since is None or before.deployment_id != seen.deployment_id:
         return seen.observed_at
     gap_s = (seen.observed_at - before.observed_at).total_seconds()
-    return before.healthy_since if gap_s <= OBSERVATION_GAP_S_MAX else seen.observed_at
+    # A look before the last one means that the clock was ahead then, and its times with it.
+    return before.healthy_since if 0 <= gap_s <= OBSERVATION_GAP_S_MAX else seen.observed_at
 
 
 def last(tx: Transaction, environment: str) -> EnvironmentObservation | None:

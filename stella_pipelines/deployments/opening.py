@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import Clock
 from stella_pipelines.core.identifiers import Identifiers
-from stella_pipelines.deployments import ledger, records
+from stella_pipelines.deployments import ledger, packet_size, records
 from stella_pipelines.deployments.artifacts import PLAN_TYPE, Artifacts, DecisionNote, make_artifacts
 from stella_pipelines.deployments.authority import Authority
 from stella_pipelines.deployments.failure import Failure
@@ -81,6 +81,8 @@ class Opener:
             if written is not None and written.id == opening.id:
                 return written  # the commit before was saved after all
             artifacts = self._artifacts(tx, opening)
+            environment = opening.estate.environment(opening.plan.environment)
+            packet_size.require_sealable(artifacts, upstream=len(environment.promotes_from) if environment else 0)
             record = opening.record(tx, self._clock, artifacts)
             for content, media_type in [(opening.plan.canonical(), PLAN_TYPE), *artifacts.blobs()]:
                 blobs.put(tx, content, media_type, record.started_at)

@@ -60,10 +60,6 @@ class Plan(Value):
     strategy: dict[str, Any]
     targets: tuple[TargetPlan, ...]
 
-    def only(self, targets: Sequence[str]) -> Plan:
-        """The same plan for some of its targets."""
-        return self.model_copy(update={"targets": tuple(plan for plan in self.targets if plan.target in targets)})
-
 
 def make_plan(
     record: ReleaseRecord,

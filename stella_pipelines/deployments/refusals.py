@@ -42,7 +42,7 @@ def retry_objected(record: DeploymentRecord, objections: Sequence[str]) -> Allow
     """A retry that the environment does not accept at this moment."""
     return AllowStale(
         f"Deployment {record.id} cannot be retried now: {' '.join(objections)}",
-        next_step=f"Try again when it is open, or bring the environment back with 'stella rollback {record.environment}'.",
+        next_step=f"Try again when nothing objects any more, or bring the environment back with 'stella rollback {record.environment}'.",
     )
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import builtins
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import Clock
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.identifiers import Identifiers
-from stella_pipelines.deployments import choosing, journal, ledger, records, refusals
-from stella_pipelines.deployments.artifacts import Artifacts, DecisionNote, read_artifacts
+from stella_pipelines.deployments import choosing, records, refusals
+from stella_pipelines.deployments.artifacts import DecisionNote
 from stella_pipelines.deployments.authority import Authority, Gone, nobody_gone
 from stella_pipelines.deployments.carrying import Carrier
 from stella_pipelines.deployments.connections import Connectors
@@ -25,23 +24,20 @@ from stella_pipelines.deployments.ending import Ender, decision_of
 from stella_pipelines.deployments.engine import ProgressListener
 from stella_pipelines.deployments.errors import DeploymentNotDue
 from stella_pipelines.deployments.failure import Failure
-from stella_pipelines.deployments.history import StoredHistory
-from stella_pipelines.deployments.journal import JournalRow
 from stella_pipelines.deployments.known import KnownSpecs
 from stella_pipelines.deployments.looking import Looks
-from stella_pipelines.deployments.model import DeploymentKind, DeploymentRecord, EnvironmentObservation, LedgerRow, Progress
+from stella_pipelines.deployments.model import DeploymentKind, DeploymentRecord, DeploymentState, EnvironmentObservation, Progress
 from stella_pipelines.deployments.opening import Opener, Opening
 from stella_pipelines.deployments.patience import patiently
 from stella_pipelines.deployments.plan import Plan
-from stella_pipelines.deployments.planning import Planned, Planning
+from stella_pipelines.deployments.planning import Planned, Planning, require_environment
+from stella_pipelines.deployments.recorded import RecordedDeployments
+from stella_pipelines.deployments.taking_over import TakenOver, TakingOver
 from stella_pipelines.environments.service import Environments
 from stella_pipelines.evidence.service import Evidence
-from stella_pipelines.promotions.errors import unknown_environment
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
-from stella_pipelines.promotions.proven import ProvenDeployment
 from stella_pipelines.promotions.service import Promotions
 from stella_pipelines.releases.service import Releases
-from stella_pipelines.store import blobs
 from stella_pipelines.store.database import Store
 
 
@@ -50,7 +46,7 @@ def unheard(progress: Progress) -> None:
     del progress
 
 
-class Deployments:
+class Deployments(RecordedDeployments):
     """Every use case of deployments."""
 
     def __init__(
@@ -64,16 +60,16 @@ class Deployments:
         clock: Clock,
         identifiers: Identifiers,
     ) -> None:
-        self._store = store
+        super().__init__(store, clock)
         self._evidence = evidence
         self._environments = environments
         self._promotions = promotions
         self._clock = clock
         self._identifiers = identifiers
-        self._history = StoredHistory(clock)
         self._opener = Opener(store, promotions, clock, identifiers)
         ender = Ender(store, evidence, environments, releases, promotions, clock=clock, identifiers=identifiers)
         self._planning = Planning(store, environments, releases, connectors, clock)
+        self._taking_over = TakingOver(store, environments, connectors, clock, identifiers)
         self._looks = Looks(store, environments, connectors, clock)
         self._carrier = Carrier(store, environments, connectors, clock, ender=ender)
 
@@ -160,10 +156,10 @@ class Deployments:
             with self._store.reading() as tx:
                 failed = choosing.failed_targets(tx, first)
                 earlier = KnownSpecs(tx).left_by(first.id)
-            whole = await self._planning.plan(first.environment, first.release_digest, earlier)
-            self._refuse_frozen_retry(first, whole.plan)
-            planned = replace(whole, plan=whole.plan.only(failed))
-            opening = self._opening("retry", planned, actor, reason, promotion_id=first.promotion_id, retry_of=first)
+                decision = decision_of(tx, self._evidence, self._promotions, first.promotion_id)
+            planned = await self._planning.plan_again(first.environment, first.release_digest, earlier, failed)
+            self._refuse_frozen_retry(first, planned.plan)
+            opening = self._opening("retry", planned, actor, reason, promotion_id=first.promotion_id, decision=decision, retry_of=first)
             record = await patiently(lambda: self._opener.open(opening, authority))
             return await self._carrier.carry_out(record, authority, progress)
 
@@ -183,15 +179,15 @@ class Deployments:
         It comes back as it was proven: with the settings of that deployment. A deployment that has not ended is taken back first; without
         `to`, that is the rollback. A rollback that did not end goes on.
         """
-        if self._environments.current()[0].environment(environment) is None:
-            raise unknown_environment(environment)
+        require_environment(self._environments.current()[0], environment)
         async with self._leased(environment, holder, gone) as authority:
             with self._store.reading() as tx:
                 unfinished = records.unfinished(tx, environment)
             if unfinished is not None:
                 same = unfinished.kind == "rollback" and to in (None, unfinished.release_digest)
                 ended = await self._carrier.carry_out(unfinished, authority, progress, None if same else refusals.aborted(actor, reason))
-                if to is None or same:
+                # One that was through when we came counts as what runs now; a retry that was taken back leaves what it found, half a release.
+                if same or (to is None and ended.kind == "promotion" and ended.state is not DeploymentState.SUCCEEDED):
                     return ended
             with self._store.reading() as tx:
                 proven = choosing.way_back(tx, environment, to)
@@ -200,6 +196,16 @@ class Deployments:
             opening = self._opening("rollback", planned, actor, reason)
             record = await patiently(lambda: self._opener.open(opening, authority))
             return await self._carrier.carry_out(record, authority, progress)
+
+    async def resume(self, deployment_id: str, holder: str, progress: ProgressListener = unheard, *, gone: Gone = nobody_gone) -> DeploymentRecord:
+        """Go on with a deployment that has not ended, from its journal, whoever began it. One that ended is returned as it is."""
+        async with self._leased(self.get(deployment_id).environment, holder, gone) as authority:
+            record = self.get(deployment_id)
+            return record if record.ended else await self._carrier.carry_out(record, authority, progress)
+
+    async def take_over(self, actor: Actor, target: str, reason: str) -> TakenOver:
+        """Act under tokens that are higher than every one that the target has seen, after this store was restored or replaced."""
+        return await self._taking_over.take(actor, target, reason)
 
     # ------------------------------------------------------------ looking
 
@@ -211,40 +217,9 @@ class Deployments:
         """The newest look at an environment, without a new one."""
         return self._looks.last(environment)
 
-    def due_for_look(self, limit: int) -> builtins.list[str]:
+    def due_for_look(self) -> builtins.list[str]:
         """Environments that nobody has looked at for a while, the longest unseen first."""
-        return self._looks.due(limit)
-
-    def get(self, deployment_id: str) -> DeploymentRecord:
-        """The deployment with this id."""
-        with self._store.reading() as tx:
-            return records.get(tx, deployment_id)
-
-    def list(self, environment: str | None = None, limit: int = 50) -> builtins.list[DeploymentRecord]:
-        """Deployments, newest first."""
-        with self._store.reading() as tx:
-            return records.newest_of(tx, environment, limit)
-
-    def ledger(self, deployment_id: str) -> builtins.list[LedgerRow]:
-        """A deployment's rows, by target."""
-        with self._store.reading() as tx:
-            return ledger.read(tx, deployment_id)
-
-    def journal(self, deployment_id: str) -> builtins.list[JournalRow]:
-        """A deployment's intents and outcomes, in order."""
-        with self._store.reading() as tx:
-            return journal.read(tx, deployment_id)
-
-    def artifacts(self, deployment_id: str) -> Artifacts | None:
-        """What a deployment put on its targets; None when it was refused before anything was written for them."""
-        with self._store.reading() as tx:
-            digest = records.get(tx, deployment_id).artifacts_digest
-            return None if digest is None else read_artifacts(digest, lambda blob: blobs.get(tx, blob))
-
-    def newest_proven(self, environment: str) -> ProvenDeployment | None:
-        """What was proven in an environment last."""
-        with self._store.reading() as tx:
-            return self._history.newest_proven(tx, environment)
+        return self._looks.due()
 
     # ------------------------------------------------------------ inside
 

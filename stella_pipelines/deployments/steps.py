@@ -86,7 +86,7 @@ def _check_fence(observed: Observation, fence: int) -> None:
     if observed.fence > fence:
         raise FenceAhead(
             f"The target was changed under token {observed.fence}, and this deployment's is {fence}.",
-            next_step="Use the database that deployed here last, or make sure that no other installation deploys to this target.",
+            next_step="If this installation's database was restored or replaced, and no other installation deploys to this target: 'stella take-over TARGET'.",
         )
 
 

@@ -46,6 +46,19 @@ def as_earlier(earlier: Mapping[str, EarlierSpecs], otherwise: Wanted) -> Wanted
     return wanted
 
 
+def only_earlier(earlier: Mapping[str, EarlierSpecs]) -> Wanted:
+    """As an earlier deployment had it, and nothing else: what it did not have for a target was not approved for it either."""
+
+    def wanted(target: str, platform: str) -> tuple[ComponentSpec, ...]:
+        found = earlier.get(target)
+        if found is None or found.platform != platform:
+            was = f"was {found.platform}" if found else "was not there"
+            raise PlanIncomplete(f"it {was} when the deployment was approved, and is {platform} now", next_step="Promote the release again.")
+        return found.components
+
+    return wanted
+
+
 def _spec(release: Release, settings: Component | None, name: str, environment: Environment, platform: str) -> ComponentSpec:
     released = release.component(name)
     if released is None or settings is None:

@@ -38,6 +38,12 @@ class TargetNotLeaving(StellaError):
     code = "ENV_TARGET_NOT_LEAVING"
 
 
+class TargetUnknown(StellaError):
+    """The estate has no target with this name, or none of the kind that was asked for."""
+
+    code = "ENV_TARGET_UNKNOWN"
+
+
 class EstateRevisionMissing(StellaError):
     """There is no estate revision with this number."""
 

@@ -12,6 +12,7 @@ from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import Instant, format_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
+from stella_pipelines.core.words import as_words
 from stella_pipelines.evidence.tables import audit_entries
 from stella_pipelines.store.database import Transaction
 
@@ -41,7 +42,7 @@ def record(
     after: Digest | None = None,
     reason: str | None = None,
 ) -> None:
-    """Write one entry, in the transaction of the change that it tells of."""
+    """Write one entry, in the transaction of the change that it tells of. The reason is mended and never stops that change."""
     tx.connection.execute(
         sa.insert(audit_entries).values(
             id=entry_id,
@@ -53,7 +54,7 @@ def record(
             subject=subject,
             before=before,
             after=after,
-            reason=reason,
+            reason=None if reason is None else as_words(reason),
         )
     )
 

@@ -98,10 +98,18 @@ class Evidence:
         return [(row.name, row.digest) for row in tx.connection.execute(query)]
 
     def after(self, tx: Transaction, environment: str, sequence: int, limit: int) -> builtins.list[SealedPacket]:
-        """The packets of an environment that follow this number, in the order of their sequence."""
+        """The packets of an environment that follow this number, up to the first damaged one; `StoredPacketDamaged` when that is the very next."""
         mine = (evidence_packets.c.environment == environment) & (evidence_packets.c.sequence > sequence)
         query = sa.select(evidence_packets).where(mine).order_by(evidence_packets.c.sequence).limit(limit)
-        return [_packet(row) for row in tx.connection.execute(query).mappings()]
+        found: builtins.list[SealedPacket] = []
+        for row in tx.connection.execute(query).mappings().all():
+            try:
+                found.append(_packet(row))
+            except StoredPacketDamaged:
+                if not found:
+                    raise
+                break
+        return found
 
     def list(
         self, tx: Transaction, *, environment: str | None = None, kind: str | None = None, subject: Digest | None = None, limit: int = 50

@@ -28,7 +28,8 @@ FORM_VERSION: Final = 1
 SEAL_KEY: Final = "seal"
 DEPTH_MAX: Final = 100
 """Objects and lists within each other in a statement. A limit of our own, or the deepest packet would depend on the reader's stack."""
-ShownText = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$")]
+SHOWN_CHARS_MAX: Final = 512
+ShownText = Annotated[str, StringConstraints(min_length=1, max_length=SHOWN_CHARS_MAX, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$")]
 """Text that is shown to people: without control characters and invisible ones, which could make a terminal show something else."""
 
 

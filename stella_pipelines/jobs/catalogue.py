@@ -10,14 +10,15 @@ from resources.control_plane import ControlPlaneResource
 from resources.registry import RegistryResource
 from resources.signer import SignerResource
 from resources.targets import DockerTargetResource, ProcessTargetResource
-from stella_pipelines.jobs import deployment, operator, promotion
+from stella_pipelines.jobs import deployment, operator, promotion, resumption
 
 
 def all_jobs() -> list[dg.JobDefinition]:
-    """The two that the outbox starts, and those that an operator launches."""
+    """Those that the outbox starts, and those that an operator launches."""
     return [
         promotion.promotion,
         deployment.deployment,
+        resumption.resumption,
         operator.request_promotion,
         operator.approve_promotion,
         operator.reject_promotion,

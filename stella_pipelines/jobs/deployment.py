@@ -5,7 +5,7 @@ another one, which goes on from the journal.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from resources.control_plane import ControlPlaneResource
 from resources.signer import SignerResource
+from stella_pipelines.deployments.engine import ProgressListener
 from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, Progress
 from stella_pipelines.jobs.failures import failures_explained
 from stella_pipelines.jobs.holding import ended_runs, holder_of
@@ -31,13 +32,15 @@ def roll_out(context: dg.OpExecutionContext, config: DeploymentRun, control_plan
     plane = control_plane.plane
     with failures_explained():
         gone = ended_runs(context.instance)
-        record = asyncio.run(plane.deployments.run(config.promotion_id, holder_of(context.run_id), _logged(context), gone=gone))
+        record = asyncio.run(plane.deployments.run(config.promotion_id, holder_of(context.run_id), logged(context), gone=gone))
         yield from deployment_events(plane, context.instance, signer, record)
     raise_unless_succeeded(record)
     yield dg.Output(record.state.value, metadata={"deployment": record.id, "packet": record.packet_id or "none"})
 
 
-def _logged(context: dg.OpExecutionContext) -> Any:
+def logged(context: dg.OpExecutionContext) -> ProgressListener:
+    """A listener that writes each step into the run's log."""
+
     def report(progress: Progress) -> None:
         where = f"{progress.target} {progress.step}" if progress.target else progress.phase
         line = f"[{progress.settled}/{progress.total}] {where} {progress.event} {progress.message}".rstrip()
@@ -46,15 +49,19 @@ def _logged(context: dg.OpExecutionContext) -> Any:
     return report
 
 
-def raise_unless_succeeded(record: DeploymentRecord, success: Sequence[DeploymentState] = (DeploymentState.SUCCEEDED,)) -> None:
+def raise_unless_succeeded(record: DeploymentRecord) -> None:
     """A deployment that did not succeed is a red run, although everything about it is decided, sealed and reported."""
-    if record.state in success:
-        return
+    if record.state is not DeploymentState.SUCCEEDED:
+        raise failed(record)
+
+
+def failed(record: DeploymentRecord) -> dg.Failure:
+    """The failure of a run whose deployment did not bring what was asked for."""
     metadata: dict[str, Any] = {"deployment": record.id, "packet": record.packet_id or "none", "state": record.state.value}
     if record.failure is not None:
         metadata |= {name.replace("_", " "): str(value) for name, value in record.failure.document().items() if value is not None}
     why = f" {record.failure.code}: {record.failure.what} {record.failure.next_step}" if record.failure else ""
-    raise dg.Failure(description=f"Deployment {record.id} into {record.environment}: {record.state}.{why}", metadata=metadata, allow_retries=False)
+    return dg.Failure(description=f"Deployment {record.id} into {record.environment}: {record.state}.{why}", metadata=metadata, allow_retries=False)
 
 
 @dg.job(

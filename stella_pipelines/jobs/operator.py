@@ -14,13 +14,15 @@ from assets.checks import target_rows
 from assets.events import gates_table, table
 from resources.control_plane import ControlPlaneResource
 from resources.signer import SignerResource
-from resources.targets import DockerTargetResource, ProcessTargetResource, TargetUnknown
+from resources.targets import DockerTargetResource, ProcessTargetResource
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.digest import Digest
-from stella_pipelines.deployments.model import DeploymentState, TargetObservation
+from stella_pipelines.core.words import Words
+from stella_pipelines.deployments.model import TargetObservation
+from stella_pipelines.environments.errors import TargetUnknown
 from stella_pipelines.jobs import recovery
-from stella_pipelines.jobs.deployment import raise_unless_succeeded
+from stella_pipelines.jobs.deployment import failed, raise_unless_succeeded
 from stella_pipelines.jobs.failures import failures_explained
 from stella_pipelines.jobs.holding import ended_runs, holder_of
 from stella_pipelines.jobs.reporting import deployment_events
@@ -39,7 +41,7 @@ class PromotionRequest(dg.Config):
     release: str = Field(description="name-version, name:version, sha256:… or the partition key of a finalized release.")
     environment: str = Field(description="The environment to promote into.")
     actor: str = Field(description=_ACTOR)
-    reason: str = Field(default="", description="Why; kept in the evidence.")
+    reason: Words = Field(default="", description="Why; kept in the evidence.")
 
 
 class PromotionWord(dg.Config):
@@ -47,7 +49,7 @@ class PromotionWord(dg.Config):
 
     promotion: str = Field(description=_PROMOTION)
     actor: str = Field(description=_ACTOR)
-    reason: str = Field(default="", description="Why; kept in the evidence.")
+    reason: Words = Field(default="", description="Why; kept in the evidence.")
     plan_digest: str = Field(default="", description="Approve only if the plan still has this digest; empty: the plan that is waiting now.")
 
 
@@ -56,7 +58,7 @@ class RollbackRequest(dg.Config):
 
     environment: str = Field(description="The environment to roll back.")
     actor: str = Field(description=_ACTOR)
-    reason: str = Field(description="Why; kept in the evidence.")
+    reason: Words = Field(description="Why; kept in the evidence.")
     to: str = Field(default="", description="An earlier proven release; empty: the one before.")
 
 
@@ -72,7 +74,7 @@ class RetryRequest(dg.Config):
 
     deployment: str = Field(description="The deployment's id (dep_…), as its run and 'stella status' show it.")
     actor: str = Field(description=_ACTOR)
-    reason: str = Field(default="", description="Why; kept in the evidence.")
+    reason: Words = Field(default="", description="Why; kept in the evidence.")
 
 
 class TargetName(dg.Config):
@@ -127,8 +129,8 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackRequest, control_p
         holder, gone = holder_of(context.run_id), ended_runs(context.instance)
         record = asyncio.run(plane.deployments.rollback(_actor(config.actor), config.environment, digest, config.reason, holder=holder, gone=gone))
         yield from deployment_events(plane, context.instance, signer, record)
-    # Without a release to go to, an unfinished deployment is taken back, and that is what it then says.
-    raise_unless_succeeded(record, (DeploymentState.SUCCEEDED, DeploymentState.ROLLED_BACK))
+    if not record.brought_back:
+        raise failed(record)
     yield dg.Output(record.id, metadata={"packet": record.packet_id or "none"})
 
 

@@ -1,28 +1,26 @@
 """What must go on although nobody asked again: waits whose time has come, promotions that expire, and runs that died.
 
-A run that died is followed by a new attempt, after a pause that grows. A run that somebody deleted is followed by nothing: that was a
-person's decision, and `continue_promotion` takes it back. Everything here goes through the services; Dagster is only asked for statuses.
+A run that died is followed by a new one, after a pause that grows (`promotions/dead_runs.py` has the rules). A run that somebody deleted is
+followed by nothing: that was a person's decision, and `continue_promotion` takes it back. Everything here goes through the services; Dagster
+is only asked for statuses.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import dagster as dg
 
 from stella_pipelines.control_plane import ControlPlane
-from stella_pipelines.core.actor import SYSTEM, Actor
+from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.values import Value
 from stella_pipelines.evidence import audit
+from stella_pipelines.promotions.dead_runs import DEAD_RUNS_MAX, deaths, pause_after
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.store import outbox
 from stella_pipelines.store.outbox import Kind, OutboxRow
 
-PAUSE_S: Final = 5.0
-PAUSE_S_MAX: Final = 300.0
-ATTEMPTS_MAX: Final = 50
-"""Beyond so many runs for one promotion nothing starts by itself; `continue_promotion` starts one more."""
 KIND_OF: Final[dict[PromotionState, Kind]] = {
     PromotionState.EVALUATING: "promotion",
     PromotionState.APPROVED: "deployment",
@@ -48,7 +46,7 @@ def reevaluate_due(plane: ControlPlane) -> list[Recovered]:
 
 
 def follow_dead_runs(plane: ControlPlane, instance: dg.DagsterInstance, kind: Kind) -> list[Recovered]:
-    """Enqueue the next attempt of every live promotion whose newest run of this kind has died."""
+    """Go on with every live promotion whose newest run of this kind has died."""
     live = [promotion for promotion in _live_promotions(plane) if KIND_OF.get(promotion.state) == kind]
     return [found for promotion in live if (found := _follow(plane, instance, promotion, kind)) is not None]
 
@@ -56,35 +54,45 @@ def follow_dead_runs(plane: ControlPlane, instance: dg.DagsterInstance, kind: Ki
 def continue_promotion(plane: ControlPlane, promotion_id: str, actor: Actor) -> Recovered:
     """Enqueue the next attempt because a person asked for it, whatever became of the last run."""
     promotion = plane.promotions.get(promotion_id)
-    kind = KIND_OF.get(promotion.state)
+    # What waits has no run to continue; asking its gates now is what somebody means who does not want to wait.
+    kind = "promotion" if promotion.state is PromotionState.WAITING else KIND_OF.get(promotion.state)
     if kind is None:
         return Recovered(promotion_id=promotion_id, reason=f"nothing to continue: it is {promotion.state}")
     _enqueue_next(plane, promotion, kind, actor, "a person asked for a new run")
     return Recovered(promotion_id=promotion_id, reason=f"a new {kind} run was enqueued")
 
 
-def pause_after(attempt: int) -> timedelta:
-    """How long to leave a dead run's attempt alone: 5 s, then twice as long each time, up to five minutes."""
-    return timedelta(seconds=min(PAUSE_S * 2 ** min(attempt - 1, 10), PAUSE_S_MAX))
-
-
 def _follow(plane: ControlPlane, instance: dg.DagsterInstance, promotion: Promotion, kind: Kind) -> Recovered | None:
     with plane.store.reading() as tx:
         row = outbox.latest(tx, kind, promotion.id)
-    if row is None or row.run_id is None or not _may_follow(row, plane.clock.now()):
+    if row is None or row.run_id is None or row.state != "submitted":
         return None
     run = instance.get_run_by_id(row.run_id)
     # A successful run whose promotion still waits for one ended between two of its transactions: nothing else will move it.
-    ended = run is not None and run.is_finished
-    if not ended or plane.promotions.get(promotion.id).revision != promotion.revision:
+    if run is None or not run.is_finished:
         return None
-    reason = f"run {row.run_id} ended ({run.status.value if run else 'gone'}) before it was done"
-    _enqueue_next(plane, promotion, kind, SYSTEM, reason)
-    return Recovered(promotion_id=promotion.id, reason=reason)
+    progress = _progress(plane, promotion)
+    if not _due(promotion, deaths(promotion, progress), row, plane.clock.now()):
+        return None
+    followed = plane.promotions.run_died(promotion, progress, f"run {row.run_id} ended ({run.status.value}) before it was done")
+    if followed is None:
+        return None
+    what = "its runs die, so its gates are asked again later" if followed.state is PromotionState.WAITING else f"a new {kind} run was enqueued"
+    return Recovered(promotion_id=promotion.id, reason=f"run {row.run_id} ended ({run.status.value}) before it was done; {what}")
 
 
-def _may_follow(row: OutboxRow, now: datetime) -> bool:
-    return row.state == "submitted" and row.attempt < ATTEMPTS_MAX and now - row.created_at >= pause_after(row.attempt)
+def _due(promotion: Promotion, count: int, row: OutboxRow, now: datetime) -> bool:
+    """Whether the dead run was left alone for long enough. An evaluation that will rest needs no pause before it."""
+    if promotion.state is PromotionState.EVALUATING and count >= DEAD_RUNS_MAX:
+        return True
+    return now - row.created_at >= pause_after(count)
+
+
+def _progress(plane: ControlPlane, promotion: Promotion) -> str | None:
+    """How far the promotion's deployment is: the steps that came to an end. A step that only began again is no progress."""
+    if promotion.deployment_id is None:
+        return None
+    return str(sum(row.phase == "outcome" for row in plane.deployments.journal(promotion.deployment_id)))
 
 
 def _enqueue_next(plane: ControlPlane, promotion: Promotion, kind: Kind, actor: Actor, reason: str) -> None:

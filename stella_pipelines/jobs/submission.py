@@ -147,17 +147,22 @@ def _find_or_create(submitter: Submitter, row: OutboxRow) -> dg.DagsterRun:
 
 
 def run_config(row: OutboxRow) -> dict[str, Any]:
-    """The configuration of the row's run: the job's first op takes the promotion and the attempt."""
-    first_op = {"promotion": "gather_plan", "deployment": "roll_out"}[row.kind]
-    return {"ops": {first_op: {"config": {"promotion_id": row.subject, "attempt": row.attempt}}}}
+    """The configuration of the row's run: the job's first op takes the subject and the attempt."""
+    first_op, subject = {
+        "promotion": ("gather_plan", "promotion_id"),
+        "deployment": ("roll_out", "promotion_id"),
+        "resumption": ("carry_on", "deployment_id"),
+    }[row.kind]
+    return {"ops": {first_op: {"config": {subject: row.subject, "attempt": row.attempt}}}}
 
 
 def run_tags(row: OutboxRow) -> Mapping[str, str]:
     """What the runs page filters by. Only deployments carry the tag that queues them per environment."""
     environment = row.payload.get("environment", "")
-    where = {ENVIRONMENT_TAG: environment} if row.kind == "deployment" else {"stella/promotes_to": environment}
+    where = {"stella/promotes_to": environment} if row.kind == "promotion" else {ENVIRONMENT_TAG: environment}
+    subject = "stella/deployment" if row.kind == "resumption" else "stella/promotion"
     release = {"stella/release": row.payload["release"]} if "release" in row.payload else {}
-    return {"stella/promotion": row.subject, "stella/attempt": str(row.attempt), **where, **release}
+    return {subject: row.subject, "stella/attempt": str(row.attempt), **where, **release}
 
 
 def python_origin() -> RepositoryPythonOrigin:

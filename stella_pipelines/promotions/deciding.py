@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from stella_pipelines.core.identifiers import Identifiers
+from stella_pipelines.evidence.errors import PacketTooLarge
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.evidence.statement import Subject
 from stella_pipelines.promotions import records
@@ -20,13 +21,13 @@ from stella_pipelines.promotions.decision import (
     decision_record,
     retry_after_s,
 )
-from stella_pipelines.promotions.errors import EvaluationIncomplete
+from stella_pipelines.promotions.errors import DecisionUnsealable, EvaluationIncomplete
 from stella_pipelines.promotions.evaluation import EVALUATION_AGE_S_MAX, Evaluation, GateResult
 from stella_pipelines.promotions.gates.port import GateInputs, NamedDigest
 from stella_pipelines.promotions.moving import Mover
 from stella_pipelines.promotions.ports import CurrentEstate, Sealing
 from stella_pipelines.promotions.promotion import EvaluationAllows, EvaluationDenies, EvaluationWaits, Promotion, PromotionState
-from stella_pipelines.releases.model import ReleaseRecord
+from stella_pipelines.releases.model import ReleaseRecord, ReleaseState
 from stella_pipelines.store import blobs
 from stella_pipelines.store.database import Transaction
 
@@ -55,7 +56,7 @@ class Deciding:
         if evaluation.plan_failure is not None:
             return self._keep_waiting(tx, evaluation, promotion, Outcome(verdict="error"), now)
         results = _complete(tx, evaluation)
-        stale = self._stale(tx, evaluation, now)
+        stale = self._stale(tx, evaluation, release, now)
         if stale is not None:
             self._close(tx, evaluation, now, outcome="stale")
             return self._mover.reevaluate(tx, promotion, now, reason=stale), None
@@ -70,15 +71,18 @@ class Deciding:
         if isinstance(record, Outcome):
             return self._keep_waiting(tx, evaluation, promotion, record, now)
         blobs.put(tx, context.canonical(), CONTEXT_TYPE, now)
-        packet = self._evidence.seal(
-            tx,
-            packet_id=self._identifiers.new("evd", now),
-            kind="decision",
-            environment=promotion.environment,
-            subjects=subjects(promotion, release),
-            predicate=decision_predicate(context, record, judged),
-            at=now,
-        )
+        try:
+            packet = self._evidence.seal(
+                tx,
+                packet_id=self._identifiers.new("evd", now),
+                kind="decision",
+                environment=promotion.environment,
+                subjects=subjects(promotion, release),
+                predicate=decision_predicate(context, record, judged),
+                at=now,
+            )
+        except PacketTooLarge as error:  # it was written nowhere; what no packet can hold is not decided, and waits for a person
+            return self._keep_waiting(tx, evaluation, promotion, Outcome(verdict="error"), now, _unsealable(error))
         self._close(tx, evaluation, now, outcome=record.outcome, packet_id=packet.id)
         return self._apply(tx, promotion, record, packet.id, now), packet
 
@@ -90,20 +94,24 @@ class Deciding:
             self._mover.want_deployment(tx, moved, now)
         return moved
 
-    def _keep_waiting(self, tx: Transaction, evaluation: Evaluation, promotion: Promotion, outcome: Outcome, now: datetime) -> Decided:
+    def _keep_waiting(
+        self, tx: Transaction, evaluation: Evaluation, promotion: Promotion, outcome: Outcome, now: datetime, failure: dict[str, Any] | None = None
+    ) -> Decided:
         until = outcome.until
         if outcome.verdict == "error":
             until = now + timedelta(seconds=retry_after_s(_errors_in_a_row(tx, promotion)))
         self._close(tx, evaluation, now, outcome=outcome.verdict)
         command = EvaluationWaits(
-            attempt=evaluation.attempt, evaluation_id=evaluation.id, plan_digest=evaluation.plan_digest, until=until, failure=evaluation.plan_failure
+            attempt=evaluation.attempt, evaluation_id=evaluation.id, plan_digest=evaluation.plan_digest, until=until, failure=failure or evaluation.plan_failure
         )
         return self._mover.move(tx, promotion, command, now), None
 
-    def _stale(self, tx: Transaction, evaluation: Evaluation, now: datetime) -> str | None:
+    def _stale(self, tx: Transaction, evaluation: Evaluation, release: ReleaseRecord, now: datetime) -> str | None:
         """Why the stored answers are no longer trusted: facts are observed again right before acting."""
         if (now - evaluation.begun_at).total_seconds() > EVALUATION_AGE_S_MAX:
             return f"the evaluation is older than {EVALUATION_AGE_S_MAX:g} s"
+        if release.state is ReleaseState.ARCHIVED:
+            return "the release was archived while the gates were asked"
         estate, _ = self._environments.current(tx)
         return None if estate.content_digest() == evaluation.estate_digest else "the estate was changed while the gates were asked"
 
@@ -141,6 +149,11 @@ def subjects(promotion: Promotion, release: ReleaseRecord) -> list[Subject]:
     """What the packet is about: the release, and each component's image."""
     images = [Subject(name=component.repository, digest=component.digest) for component in release.release.components]
     return [Subject(name=promotion.release_label, digest=promotion.release_digest), *images]
+
+
+def _unsealable(error: PacketTooLarge) -> dict[str, Any]:
+    next_step = "Make what its gates name smaller: fewer gates, policies or reports, or a plugin that says less. It is asked again by itself."
+    return dict(DecisionUnsealable(f"The decision is too large to be sealed. {error.what}", next_step=next_step).document())
 
 
 def _judged(tx: Transaction, result: GateResult) -> JudgedGate:

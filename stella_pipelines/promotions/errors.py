@@ -70,6 +70,19 @@ class AlreadyDecided(StellaError):
     code = "PROM_ALREADY_DECIDED"
 
 
+class RunsDied(StellaError):
+    """One run of the promotion after the other died; it is tried seldom from now on."""
+
+    code = "PROM_RUNS_DIED"
+    retryable = True
+
+
+class DecisionUnsealable(StellaError):
+    """The gates have answered, and their decision is too large to be sealed as evidence."""
+
+    code = "PROM_DECISION_UNSEALABLE"
+
+
 class PlanUnknown(StellaError):
     """There is no plan yet that an approval could be bound to."""
 

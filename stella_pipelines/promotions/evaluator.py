@@ -14,8 +14,9 @@ from stella_pipelines.core.identifiers import Identifiers
 from stella_pipelines.environments.model import Environment, Estate, Gate
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.promotions import records
+from stella_pipelines.promotions.archived import why_archived
 from stella_pipelines.promotions.deciding import Deciding
-from stella_pipelines.promotions.errors import EvaluationMissing, unknown_environment
+from stella_pipelines.promotions.errors import EvaluationMissing, ReleaseNotPromotable, unknown_environment
 from stella_pipelines.promotions.evaluation import Evaluation, GateResult
 from stella_pipelines.promotions.facts import StoredFacts
 from stella_pipelines.promotions.gates.judging import gather, judge
@@ -58,6 +59,7 @@ class Evaluator:
     def begin(self, promotion_id: str, attempt: int, plan: Mapping[str, Any] | None, plan_failure: Mapping[str, Any] | None) -> Evaluation:
         """The evaluation of an attempt. Beginning again returns the stored one, with the plan that it began with."""
         now = self._clock.now()
+        release = self._release_of(promotion_id)
         with self._store.writing() as tx:
             promotion = records.promotion(tx, promotion_id)
             known = next((one for one in records.evaluations_of(tx, promotion_id) if one.attempt == attempt), None)
@@ -65,7 +67,7 @@ class Evaluator:
                 return known
             if not 1 <= attempt <= promotion.attempt:
                 raise EvaluationMissing(f"Promotion {promotion_id} has no attempt {attempt}.", next_step=f"Its newest attempt is {promotion.attempt}.")
-            evaluation = self._new(tx, promotion, attempt, plan, plan_failure, now)
+            evaluation = self._new(tx, promotion, release, attempt, plan, plan_failure, now)
             records.add_evaluation(tx, evaluation)
         return evaluation
 
@@ -89,13 +91,25 @@ class Evaluator:
     def decide(self, evaluation_id: str) -> tuple[Promotion, SealedPacket | None]:
         """What the gates say together, recorded; an allow or a deny is sealed in the same transaction."""
         with self._store.reading() as tx:
-            promotion = records.promotion(tx, records.evaluation(tx, evaluation_id).promotion_id)
-        release = self._releases.by_digest(promotion.release_digest)
+            promotion_id = records.evaluation(tx, evaluation_id).promotion_id
+        release = self._release_of(promotion_id)
         with self._store.writing() as tx:
             return self._deciding.decide(tx, evaluation_id, release, self._clock.now())
 
+    def _release_of(self, promotion_id: str) -> ReleaseRecord:
+        with self._store.reading() as tx:
+            promotion = records.promotion(tx, promotion_id)
+        return self._releases.by_digest(promotion.release_digest)
+
     def _new(
-        self, tx: Transaction, promotion: Promotion, attempt: int, plan: Mapping[str, Any] | None, plan_failure: Mapping[str, Any] | None, now: datetime
+        self,
+        tx: Transaction,
+        promotion: Promotion,
+        release: ReleaseRecord,
+        attempt: int,
+        plan: Mapping[str, Any] | None,
+        plan_failure: Mapping[str, Any] | None,
+        now: datetime,
     ) -> Evaluation:
         estate, revision = self._environments.current(tx)
         environment = estate.environment(promotion.environment)
@@ -108,7 +122,7 @@ class Evaluator:
             gates=tuple(gate.name for gate in _gates(environment)) if current else (),
             ungated=environment is not None and environment.gates == "none",
             plan_digest=None if plan is None else blobs.put(tx, canonical_json(plan), PLAN_TYPE, now),
-            plan_failure=_failure(promotion.environment, environment, plan, plan_failure),
+            plan_failure=_archived(tx, promotion, release) or _failure(promotion.environment, environment, plan, plan_failure),
             estate_digest=blobs.put(tx, estate.canonical(), ESTATE_TYPE, now),
             notes=_notes(promotion, estate, revision, environment),
             begun_at=now,
@@ -152,6 +166,14 @@ def _notes(promotion: Promotion, estate: Estate, revision: int, environment: Env
 
 def _plan(tx: Transaction, digest: Digest | None) -> dict[str, Any] | None:
     return None if digest is None else dict(json.loads(blobs.get(tx, digest)))
+
+
+def _archived(tx: Transaction, promotion: Promotion, release: ReleaseRecord) -> dict[str, Any] | None:
+    why = why_archived(tx, release)
+    if why is None:
+        return None
+    next_step = f"It stays archived: withdraw this promotion with 'stella cancel {promotion.id}', and promote another release."
+    return dict(ReleaseNotPromotable(why, next_step=next_step).document())
 
 
 def _failure(name: str, environment: Environment | None, plan: Mapping[str, Any] | None, plan_failure: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.values import Value
+from stella_pipelines.promotions.errors import DecisionUnsealable, ReleaseNotPromotable, RunsDied
 from stella_pipelines.promotions.evaluation import GateResult
 from stella_pipelines.promotions.gates.port import Verdict
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
@@ -82,7 +83,8 @@ def _summary(promotion: Promotion, blockers: Sequence[Blocker]) -> str:
 def _for(promotion: Promotion, gates: str) -> str:
     if promotion.failure:
         # A refused start forgets the evaluation that allowed it; a plan that could not be made has one.
-        problem = "its deployment was refused before it touched anything" if promotion.evaluation_id is None else "there is no plan"
+        unplanned = "its deployment was refused before it touched anything" if promotion.evaluation_id is None else "there is no plan"
+        problem = _PROBLEMS.get(str(promotion.failure.get("code")), unplanned)
         return f" because {problem} ({promotion.failure.get('what', 'unknown')})"
     return f" for {gates}" if gates else ""
 
@@ -96,6 +98,12 @@ def _failure(promotion: Promotion) -> str:
     return f" {promotion.failure['what']}" if promotion.failure and promotion.failure.get("what") else ""
 
 
+_PROBLEMS = {
+    ReleaseNotPromotable.code: "its release cannot be promoted",
+    RunsDied.code: "its runs died",
+    DecisionUnsealable.code: "its decision cannot be sealed",
+}
+"""What a failure is called by its code, where it is not a plan that is missing."""
 _SENTENCES = {
     PromotionState.EVALUATING: "is being evaluated: its gates are asked now.",
     PromotionState.APPROVED: "is approved; its deployment starts next.",

@@ -9,7 +9,8 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.identifiers import Identifiers
 from stella_pipelines.evidence import audit
 from stella_pipelines.promotions import records
-from stella_pipelines.promotions.promotion import Command, Promotion, Reevaluate, decide
+from stella_pipelines.promotions.dead_runs import after_death
+from stella_pipelines.promotions.promotion import Command, Promotion, PromotionState, Reevaluate, decide
 from stella_pipelines.store import outbox
 from stella_pipelines.store.database import Transaction
 
@@ -31,6 +32,15 @@ class Mover:
         """Ask the gates again, at once."""
         moved = self.move(tx, promotion, Reevaluate(), now, actor, reason)
         self.want_evaluation(tx, moved, now)
+        return moved
+
+    def follow_dead_run(self, tx: Transaction, promotion: Promotion, progress: str | None, reason: str, now: datetime) -> Promotion:
+        """Want the next run in the place of one that died; an evaluation whose runs died too often waits first."""
+        moved = self.move(tx, promotion, after_death(promotion, progress, reason, now), now, reason=reason)
+        if moved.state is PromotionState.EVALUATING:
+            self.want_evaluation(tx, moved, now)
+        elif moved.state is not PromotionState.WAITING:
+            self.want_deployment(tx, moved, now)
         return moved
 
     def want_evaluation(self, tx: Transaction, promotion: Promotion, now: datetime) -> None:

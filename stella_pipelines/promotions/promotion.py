@@ -33,6 +33,7 @@ __all__ = [
     "Promotion",
     "PromotionState",
     "Reevaluate",
+    "RunDied",
     "StartDeployment",
     "decide",
 ]
@@ -73,6 +74,10 @@ class Promotion(Value):
     """The gates of the environment when it was requested."""
     refused_starts: Annotated[int, Field(ge=0)] = 0
     """How often its deployment was refused at its start because what was allowed held no more."""
+    runs_died: Annotated[int, Field(ge=0)] = 0
+    """How many of its runs died one after the other, with nothing done in between."""
+    progress: str | None = None
+    """How far its deployment was when the last of them died."""
 
     @property
     def live(self) -> bool:
@@ -110,7 +115,7 @@ class _Evaluated(Command):
 
     def changes(self, promotion: Promotion) -> dict[str, Any]:
         del promotion
-        return {"evaluation_id": self.evaluation_id, "plan_digest": self.plan_digest, "waiting_until": None, "failure": None}
+        return {"evaluation_id": self.evaluation_id, "plan_digest": self.plan_digest, "waiting_until": None, "failure": None, "runs_died": 0}
 
 
 class EvaluationWaits(_Evaluated):
@@ -146,12 +151,14 @@ class EvaluationDenies(_Evaluated):
 
 
 class Reevaluate(Command):
-    """Ask the gates again: an approval came, a time was reached, or facts changed under an evaluation."""
+    """Ask the gates again: an approval came, a time was reached, facts changed under an evaluation, or its run died (`runs_died` in a row)."""
 
     name = CommandName.REEVALUATE
+    runs_died: int | None = None
 
     def changes(self, promotion: Promotion) -> dict[str, Any]:
-        return {"attempt": promotion.attempt + 1, "waiting_until": None, "failure": None}
+        died = promotion.runs_died if self.runs_died is None else self.runs_died
+        return {"attempt": promotion.attempt + 1, "waiting_until": None, "failure": None, "runs_died": died}
 
 
 class StartDeployment(Command):
@@ -168,13 +175,17 @@ class StartDeployment(Command):
 
     def changes(self, promotion: Promotion) -> dict[str, Any]:
         del promotion
-        return {"deployment_id": self.deployment_id, "failure": None}
+        return {"deployment_id": self.deployment_id, "failure": None, "runs_died": 0}
 
 
 class DeploymentSucceeded(Command):
     """What was approved runs, proven by digest."""
 
     name = CommandName.DEPLOYMENT_SUCCEEDED
+
+    def changes(self, promotion: Promotion) -> dict[str, Any]:
+        del promotion
+        return {"failure": None}
 
 
 class DeploymentFailed(Command):
@@ -202,8 +213,22 @@ class PlanChanged(Command):
     failure: dict[str, Any]
 
     def changes(self, promotion: Promotion) -> dict[str, Any]:
-        forgotten = {"deployment_id": None, "decision_packet": None, "plan_digest": None, "evaluation_id": None}
+        forgotten = {"deployment_id": None, "decision_packet": None, "plan_digest": None, "evaluation_id": None, "runs_died": 0}
         return {**forgotten, "refused_starts": promotion.refused_starts + 1, "waiting_until": self.until, "failure": self.failure}
+
+
+class RunDied(Command):
+    """A run ended before it was done. `failure` says so when that happened too often; then an evaluation waits until `until`."""
+
+    name = CommandName.RUN_DIED
+    runs_died: int
+    progress: str | None
+    until: Instant | None
+    failure: dict[str, Any] | None
+
+    def changes(self, promotion: Promotion) -> dict[str, Any]:
+        del promotion
+        return {"runs_died": self.runs_died, "progress": self.progress, "waiting_until": self.until, "failure": self.failure}
 
 
 class Cancel(Command):

@@ -180,6 +180,14 @@ class Promotions:
                 return promotion
             return self._mover.reevaluate(tx, promotion, self._clock.now(), actor, reason)
 
+    def run_died(self, seen: Promotion, progress: str | None, reason: str) -> Promotion | None:
+        """Follow a run that ended before it was done. None: the promotion has moved on since it was seen, and needs nothing."""
+        with self._store.writing() as tx:
+            promotion = records.promotion(tx, seen.id)
+            if promotion.revision != seen.revision:
+                return None
+            return self._mover.follow_dead_run(tx, promotion, progress, reason, self._clock.now())
+
     # ------------------------------------------------------------ the deployment's word, inside its own transaction
 
     def deployment_started(self, tx: Transaction, promotion_id: str, deployment_id: str) -> Promotion:

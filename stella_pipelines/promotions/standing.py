@@ -14,6 +14,7 @@ from stella_pipelines.core.clock import Clock
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.environments.model import Gate
 from stella_pipelines.promotions import records
+from stella_pipelines.promotions.archived import why_archived
 from stella_pipelines.promotions.facts import StoredFacts
 from stella_pipelines.promotions.gates.judging import gather, judge
 from stella_pipelines.promotions.gates.port import GateContext, kind_of
@@ -42,6 +43,9 @@ class Standing:
         if environment is None:
             return (f"The estate has no environment {promotion.environment} any more.",)
         release = self._releases.by_digest(promotion.release_digest)
+        archived = why_archived(tx, release)
+        if archived is not None:
+            return (archived,)  # whatever the gates say, and whichever of them are asked
         facts = StoredFacts(tx, promotion, self._history, self._releases)
         context = GateContext(release, environment, estate, promotion, plan, plan_digest, self._clock.now(), facts)
         gates = () if environment.gates == "none" else environment.gates

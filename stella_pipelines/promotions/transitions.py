@@ -38,34 +38,37 @@ class CommandName(StrEnum):
     DEPLOYMENT_FAILED = "DeploymentFailed"
     DEPLOYMENT_ROLLED_BACK = "DeploymentRolledBack"
     PLAN_CHANGED = "PlanChanged"
+    RUN_DIED = "RunDied"
     CANCEL = "Cancel"
     EXPIRE = "Expire"
 
 
 REFUSED: Final = None
-S, NO = PromotionState, REFUSED
+NO = REFUSED
+EVALUATING, WAITING, APPROVED, DEPLOYING, DEPLOYED, REJECTED, CANCELLED, EXPIRED, FAILED, ROLLED_BACK = PromotionState
 
-LIVE: Final = (S.EVALUATING, S.WAITING, S.APPROVED, S.DEPLOYING)
-UNDECIDED: Final = (S.EVALUATING, S.WAITING)
+LIVE: Final = (EVALUATING, WAITING, APPROVED, DEPLOYING)
+UNDECIDED: Final = (EVALUATING, WAITING)
 
 # One row per state, one cell per command, in the order of CommandName. Read a row as "what may happen here".
 # - What is deploying can no longer be cancelled: stop it by rolling it back, so that the targets end in a known state.
 # - A changed plan is found before a deployment starts; once it has started, its plan is fixed. It waits before the gates are asked again,
 #   longer each time: a plan that changes at every start must not keep the installation busy.
+# - An evaluation whose runs die one after the other waits; an allowed promotion stays where it is, and its deployment goes on from its journal.
 # - An end is an end. Retrying failed targets and rolling back by hand are deployments of their own, and move no promotion.
 # fmt: off
 TABLE: Final[Mapping[PromotionState, tuple[PromotionState | None, ...]]] = {
-    #              Waits      Allows      Denies      Reevaluate    Start        Succeeded   Failed    RolledBack     PlanChanged   Cancel       Expire
-    S.EVALUATING:  (S.WAITING, S.APPROVED, S.REJECTED, S.EVALUATING, NO,          NO,         NO,       NO,            NO,           S.CANCELLED, S.EXPIRED),
-    S.WAITING:     (NO,        NO,         NO,         S.EVALUATING, NO,          NO,         NO,       NO,            NO,           S.CANCELLED, S.EXPIRED),
-    S.APPROVED:    (NO,        NO,         NO,         NO,           S.DEPLOYING, NO,         NO,       NO,            S.WAITING,    S.CANCELLED, S.EXPIRED),
-    S.DEPLOYING:   (NO,        NO,         NO,         NO,           S.DEPLOYING, S.DEPLOYED, S.FAILED, S.ROLLED_BACK, NO,           NO,          NO),
-    S.DEPLOYED:    (NO,        NO,         NO,         NO,           NO,          NO,         NO,       NO,            NO,           NO,          NO),
-    S.REJECTED:    (NO,        NO,         NO,         NO,           NO,          NO,         NO,       NO,            NO,           NO,          NO),
-    S.CANCELLED:   (NO,        NO,         NO,         NO,           NO,          NO,         NO,       NO,            NO,           NO,          NO),
-    S.EXPIRED:     (NO,        NO,         NO,         NO,           NO,          NO,         NO,       NO,            NO,           NO,          NO),
-    S.FAILED:      (NO,        NO,         NO,         NO,           NO,          NO,         NO,       NO,            NO,           NO,          NO),
-    S.ROLLED_BACK: (NO,        NO,         NO,         NO,           NO,          NO,         NO,       NO,            NO,           NO,          NO),
+    #             Waits    Allows    Denies    Reevaluate  Start      Succeeded Failed  RolledBack   PlanChanged RunDied    Cancel     Expire
+    EVALUATING:  (WAITING, APPROVED, REJECTED, EVALUATING, NO,        NO,       NO,     NO,          NO,         WAITING,   CANCELLED, EXPIRED),
+    WAITING:     (NO,      NO,       NO,       EVALUATING, NO,        NO,       NO,     NO,          NO,         NO,        CANCELLED, EXPIRED),
+    APPROVED:    (NO,      NO,       NO,       NO,         DEPLOYING, NO,       NO,     NO,          WAITING,    APPROVED,  CANCELLED, EXPIRED),
+    DEPLOYING:   (NO,      NO,       NO,       NO,         DEPLOYING, DEPLOYED, FAILED, ROLLED_BACK, NO,         DEPLOYING, NO,        NO),
+    DEPLOYED:    (NO,      NO,       NO,       NO,         NO,        NO,       NO,     NO,          NO,         NO,        NO,        NO),
+    REJECTED:    (NO,      NO,       NO,       NO,         NO,        NO,       NO,     NO,          NO,         NO,        NO,        NO),
+    CANCELLED:   (NO,      NO,       NO,       NO,         NO,        NO,       NO,     NO,          NO,         NO,        NO,        NO),
+    EXPIRED:     (NO,      NO,       NO,       NO,         NO,        NO,       NO,     NO,          NO,         NO,        NO,        NO),
+    FAILED:      (NO,      NO,       NO,       NO,         NO,        NO,       NO,     NO,          NO,         NO,        NO,        NO),
+    ROLLED_BACK: (NO,      NO,       NO,       NO,         NO,        NO,       NO,     NO,          NO,         NO,        NO,        NO),
 }
 # fmt: on
 

@@ -6,6 +6,8 @@ sends the BEGIN that the transaction asked for. Connections are not pooled: open
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -34,10 +36,24 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise InvalidSetting("An SQLite database in memory cannot be shared between processes.", next_step="Give a file: sqlite:////absolute/path/stella.db.")
     Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _close_to_others(url.database)
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args={"timeout": limits.BUSY_TIMEOUT_S})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _close_to_others(path: str) -> None:
+    """Make the files the owner's alone: a new one before SQLite makes it, an old one when it is opened. SQLite gives its log the database's mode.
+
+    What this account may not change stays as it is, and what cannot be opened is for SQLite to say.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        with contextlib.suppress(OSError):
+            if os.stat(name).st_mode & 0o077 and os.path.isfile(name):
+                os.chmod(name, 0o600)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

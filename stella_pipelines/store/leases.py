@@ -67,6 +67,27 @@ def acquire(tx: Transaction, name: str, holder: str, now: datetime, ttl_s: float
     return Lease(name=name, holder=holder, token=token, expires_at=expires_at)
 
 
+def holder(tx: Transaction, name: str, now: datetime) -> str | None:
+    """Who holds the lease now; None when it is free, or has ended."""
+    row = tx.connection.execute(sa.select(leases.c.holder, leases.c.expires_at).where(leases.c.name == name)).one_or_none()
+    if row is None or row.holder is None:
+        return None
+    earliest, latest = believable_ends(now)
+    return str(row.holder) if earliest < parse_instant(row.expires_at) <= latest else None
+
+
+def lift(tx: Transaction, lease: Lease, above: int) -> Lease:
+    """Let every token that is given out from now on be higher than `above`. Never lowers it.
+
+    For a store that is older than what it gave out: restored from a backup, or replaced.
+    """
+    lifted = lease.model_copy(update={"token": max(lease.token, above)})
+    done = tx.connection.execute(sa.update(leases).where(*_is(lease)).values(token=lifted.token))
+    if done.rowcount != 1:
+        raise _lost(lease)
+    return lifted
+
+
 def renew(tx: Transaction, lease: Lease, now: datetime, ttl_s: float) -> Lease:
     """Extend the lease. One that expired but was not taken by anybody is still extended: no one else can have acted in between."""
     expires_at = _end(now, ttl_s)

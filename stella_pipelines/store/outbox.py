@@ -17,12 +17,13 @@ import sqlalchemy as sa
 from stella_pipelines.core.canonical import canonical_json
 from stella_pipelines.core.clock import Instant, format_instant
 from stella_pipelines.core.values import Value
+from stella_pipelines.core.words import as_words
 from stella_pipelines.store.database import Transaction
 from stella_pipelines.store.errors import Conflict
 from stella_pipelines.store.tables import outbox
 from stella_pipelines.store.upsert import insert
 
-Kind = Literal["promotion", "deployment"]
+Kind = Literal["promotion", "deployment", "resumption"]
 State = Literal["pending", "submitted", "abandoned"]
 REASON_LENGTH_MAX: Final = 2_000
 """Characters of a failure that are kept; a stack of causes says no more after that."""
@@ -85,7 +86,7 @@ def mark_submitted(tx: Transaction, row_id: str, run_id: str, now: datetime) -> 
 
 def note_failure(tx: Transaction, row_id: str, reason: str, retry_at: datetime, now: datetime) -> None:
     """Note that a pending row could not be submitted, and when to try again. A row that was handled in the meantime stays as it is."""
-    failed = {"failures": outbox.c.failures + 1, "reason": reason[:REASON_LENGTH_MAX], "retry_at": format_instant(retry_at)}
+    failed = {"failures": outbox.c.failures + 1, "reason": as_words(reason)[:REASON_LENGTH_MAX], "retry_at": format_instant(retry_at)}
     waits = (outbox.c.id == row_id) & (outbox.c.state == "pending")
     tx.connection.execute(sa.update(outbox).where(waits).values(**failed, updated_at=format_instant(now)))
 
@@ -93,7 +94,7 @@ def note_failure(tx: Transaction, row_id: str, reason: str, retry_at: datetime, 
 def abandon(tx: Transaction, row_id: str, reason: str, now: datetime) -> None:
     """Give a pending row up and say why. Giving it up again keeps the first reason; a submitted row is a `Conflict`."""
     free = outbox.c.state.in_(["pending", "abandoned"])
-    kept = sa.case((outbox.c.state == "abandoned", outbox.c.reason), else_=reason)
+    kept = sa.case((outbox.c.state == "abandoned", outbox.c.reason), else_=as_words(reason))
     _change(tx, row_id, free, {"state": "abandoned", "reason": kept}, now)
 
 

@@ -43,6 +43,8 @@ def dagster_home(settings: Settings) -> Iterator[DagsterHome]:
     folder, logs = settings.home / "dagster", settings.home / "logs"
     for path in (settings.home, folder, logs):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (folder, logs):
+        path.chmod(0o700)  # also folders that were there before; the home itself is as open as its owner wants it
     with _socket_folder(settings.home) as sockets:
         home = DagsterHome(folder, logs, sockets / "code.sock", sockets / "runner.sock")
         (folder / "dagster.yaml").write_bytes(instance_configuration(settings).read_bytes())

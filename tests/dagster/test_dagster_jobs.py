@@ -16,6 +16,7 @@ from assets.keys import DATA_VERSION_TAG, environment_key, evidence_key
 from stella_pipelines.connectors.port import Effect
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.deployments import looking
+from stella_pipelines.deployments.model import Progress
 from stella_pipelines.environments.estate import parse_estate
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.jobs.holding import holder_of
@@ -325,6 +326,26 @@ def test_a_retry_from_the_ui_says_when_there_is_nothing_to_try_again(stella: Sma
     (done,) = stella.plane.deployments.list("dev")
     said = failure_of(stella.execute("retry_deployment", {"retry_failed": {"deployment": done.id, "actor": "bob"}}))
     assert said["code"] == "DEPLOY_NOTHING_TO_RETRY"
+
+
+def test_a_rollback_whose_process_died_is_carried_to_its_end(stella: SmallInstallation, lab: Lab) -> None:
+    first = release(stella, lab, "v1", "1.0.0")
+    release(stella, lab, "v2", "1.1.0")
+    carry(stella, "shop-1.0.0", "dev")
+    carry(stella, "shop-1.1.0", "dev")
+
+    def die(progress: Progress) -> None:
+        if (progress.step, progress.event) == ("activate", "succeeded"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(stella.plane.deployments.rollback(Actor(name="bob"), "dev", None, "at the command line", progress=die))
+    (unfinished,) = stella.plane.deployments.unfinished()
+    assert "nobody works on it" in (stella.tick("deployments").skip_message or "")
+    assert stella.execute("resumption", {"carry_on": {"deployment_id": unfinished.id, "attempt": 1}}).success
+    assert stella.plane.deployments.get(unfinished.id).state == "succeeded"
+    assert next(event.partition for event in materialized(stella, environment_key("dev"))) == first.partition_key
+    assert stella.execute("resumption", {"carry_on": {"deployment_id": unfinished.id, "attempt": 2}}).success, "it has ended, and nothing changes"
 
 
 def test_a_rollback_outside_of_dagster_is_shown_once(stella: SmallInstallation, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

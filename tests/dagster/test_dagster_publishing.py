@@ -7,22 +7,30 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
-from assets.events import packet_event
+from assets.events import ROWS_SHOWN_MAX, packet_event, table
 from assets.keys import DATA_VERSION_TAG, evidence_key
-from assets.publishing import PACKETS_MAX, SETTLED_AFTER, add_partition, is_settled, publish_packets
+from assets.publishing import PACKETS_MAX, SETTLED_AFTER, Published, add_partition, is_settled, publish_packets
+from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.limits import CLOCK_BACK_MAX_S
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.evidence.statement import Statement, Subject
+from stella_pipelines.evidence.tables import evidence_packets
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.releases.model import ReleaseRecord
 from tests.support.evidence import NOW
-from tests.support.installation import SmallInstallation, add_release, fast_home, shop_estate, small_installation
+from tests.support.installation import NESTED_RESOURCES, SmallInstallation, add_release, fast_home, shop_estate, small_installation
+from tests.support.intrusion import without_guards
+
+pytestmark = pytest.mark.filterwarnings(NESTED_RESOURCES)
 
 
 @pytest.fixture
-def stella() -> Iterator[SmallInstallation]:
+def stella(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallInstallation]:
     with fast_home() as home, small_installation(home) as installation:
+        monkeypatch.setenv("STELLA_HOME", str(home))
+        monkeypatch.delenv("STELLA_DATABASE_URL", raising=False)
         installation.apply(shop_estate())
         yield installation
 
@@ -52,6 +60,13 @@ def seal(stella: SmallInstallation, release: ReleaseRecord, times: list[datetime
 
 
 def tick(stella: SmallInstallation, shown: dict[str, int]) -> dict[str, int]:
+    """The sequences that were shown, when nothing is wrong."""
+    said = published(stella, shown)
+    assert said.problems == ()
+    return said.shown
+
+
+def published(stella: SmallInstallation, shown: dict[str, int]) -> Published:
     def read(packet: SealedPacket) -> Statement:
         return verify_packet(packet.envelope, [stella.plane.evidence.public_pem]).statement
 
@@ -129,3 +144,43 @@ def test_when_a_packet_is_settled() -> None:
     assert not is_settled(NOW - SETTLED_AFTER + a_moment, NOW)
     assert not is_settled(NOW + tolerated, NOW)
     assert is_settled(NOW + tolerated + a_moment, NOW)
+
+
+# ---------------------------------------------------------------- packets that somebody has changed
+
+
+def tamper(stella: SmallInstallation, packet: SealedPacket, **columns: object) -> None:
+    with stella.plane.store.writing() as tx, without_guards(tx):
+        tx.connection.execute(sa.update(evidence_packets).where(evidence_packets.c.id == packet.id).values(**columns))
+
+
+def test_a_damaged_packet_stops_its_own_environment_and_no_other_one(stella: SmallInstallation, release: ReleaseRecord) -> None:
+    in_dev, in_prod = seal(stella, release, long_ago(stella, 3)), seal(stella, release, long_ago(stella, 2), "prod")
+    tamper(stella, in_dev[1], envelope=in_dev[1].envelope[:-1])
+    said = published(stella, {})
+    assert said.shown == {"dev": 1, "prod": 2}
+    assert shown_digests(stella) == [in_dev[0].digest]
+    assert shown_digests(stella, "prod") == [packet.digest for packet in in_prod]
+    (problem,) = published(stella, said.shown).problems
+    assert "dev" in problem
+    assert "EVID_STORED_DAMAGED" in problem
+    assert in_dev[1].id in problem
+
+
+def test_a_forged_packet_is_not_shown_and_named_by_the_tick(stella: SmallInstallation, release: ReleaseRecord) -> None:
+    in_dev, in_prod = seal(stella, release, long_ago(stella, 3)), seal(stella, release, long_ago(stella, 1), "prod")
+    forged = in_dev[1].envelope.replace(b'"sig":"', b'"sig":"AAAA')[: len(in_dev[1].envelope)]
+    tamper(stella, in_dev[1], envelope=forged, digest=Digest.of(forged))
+    message = stella.tick("deployments").skip_message or ""
+    assert "EVID_" in message
+    assert shown_digests(stella) == [in_dev[0].digest]
+    assert shown_digests(stella, "prod") == [packet.digest for packet in in_prod]
+    assert stella.tick("deployments").skip_message == message
+
+
+def test_a_table_of_very_many_targets_is_cut_and_says_so() -> None:
+    rows: list[dict[str, object]] = [{"target": f"host-{number}"} for number in range(ROWS_SHOWN_MAX + 1)]
+    assert table(rows[1:]).count("host-") == ROWS_SHOWN_MAX
+    assert "more" not in table(rows[1:])
+    assert table(rows).count("host-") == ROWS_SHOWN_MAX
+    assert table(rows).endswith("\n\n… and 1 more rows.")

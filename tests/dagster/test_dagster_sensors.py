@@ -13,13 +13,16 @@ import pytest
 from assets.keys import DATA_VERSION_TAG, image_key, release_key
 from assets.publishing import publish_release
 from sensors import observations
-from stella_pipelines.deployments.model import EnvironmentObservation
-from stella_pipelines.jobs import recovery
-from stella_pipelines.jobs.recovery import follow_dead_runs, pause_after
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, EnvironmentObservation
+from stella_pipelines.jobs import resumption
+from stella_pipelines.jobs.recovery import follow_dead_runs
+from stella_pipelines.jobs.resumption import resume_commanded
 from stella_pipelines.jobs.submission import run_id_of, submit_pending
+from stella_pipelines.promotions import dead_runs
 from stella_pipelines.promotions.errors import unknown_environment
 from stella_pipelines.promotions.promotion import PromotionState
-from stella_pipelines.store import outbox
+from stella_pipelines.store import leases, outbox
 from tests.support.installation import ALICE, NESTED_RESOURCES, SmallInstallation, add_release, fast_home, shop_estate, small_installation
 
 pytestmark = pytest.mark.filterwarnings(NESTED_RESOURCES)
@@ -38,7 +41,7 @@ def stella(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallInstallation]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead run is followed at once."""
-    monkeypatch.setattr(recovery, "PAUSE_S", 0.0)
+    monkeypatch.setattr(dead_runs, "PAUSE_S", 0.0)
 
 
 def materializations(stella: SmallInstallation, key: dg.AssetKey) -> list[dg.AssetMaterialization]:
@@ -131,11 +134,6 @@ def test_a_dead_run_is_left_alone_for_a_while_first(stella: SmallInstallation) -
     assert follow_dead_runs(stella.plane, stella.instance, "promotion") == []
 
 
-def test_the_pause_grows_and_has_a_limit() -> None:
-    assert [pause_after(attempt) for attempt in (1, 2, 3)] == [timedelta(seconds=5), timedelta(seconds=10), timedelta(seconds=20)]
-    assert pause_after(1_000_000) == timedelta(minutes=5)
-
-
 @pytest.mark.usefixtures("impatient")
 def test_a_run_that_is_queued_or_running_is_not_followed(stella: SmallInstallation) -> None:
     stella.request()
@@ -188,6 +186,52 @@ def test_one_environment_that_cannot_be_looked_at_in_time_keeps_nobody_from_seei
     assert "PROM_ENVIRONMENT_UNKNOWN" in said[1]
     assert said[2].startswith("dev: not as released or not healthy")
     assert asyncio.run(observations.look_at(stella.plane, [])) == []
+
+
+def test_environments_whose_looks_never_end_do_not_starve_the_others() -> None:
+    due = [f"hanging-{number}" for number in range(observations.ENVIRONMENTS_PER_TICK)] + ["answers"]
+    first, tried = observations.chosen(due, {}, now_s=1_000.0)
+    second, tried = observations.chosen(due, tried, now_s=1_015.0)
+    assert len(first) == len(second) == observations.ENVIRONMENTS_PER_TICK
+    assert "answers" in second
+    assert set(first) | set(second) == set(due)
+    assert observations.chosen(["answers"], tried, now_s=1_030.0) == (["answers"], {"answers": 1_030.0})
+    assert observations.chosen(due, {"hanging-0": 9_999.0}, now_s=1_030.0)[0][0] == "hanging-0", "a time from the future counts as never"
+
+
+def test_a_commanded_deployment_that_nobody_works_on_gets_a_run_and_only_one(stella: SmallInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = DeploymentRecord(
+        id="dep_01jdz000000000000000000001",
+        sequence=1,
+        kind="rollback",
+        promotion_id=None,
+        environment="dev",
+        release_digest=Digest.of(b"release"),
+        previous_release_digest=None,
+        state=DeploymentState.RUNNING,
+        attempt=1,
+        plan_digest=Digest.of(b"plan"),
+        artifacts_digest=None,
+        actor=ALICE,
+        reason="",
+        started_at=stella.plane.clock.now(),
+    )
+    promoted = record.model_copy(update={"id": "dep_01jdz000000000000000000002", "kind": "promotion", "environment": "prod"})
+    monkeypatch.setattr(stella.plane.deployments, "unfinished", lambda: [record, promoted])
+    with stella.plane.store.writing() as tx:
+        lease = leases.acquire(tx, "environment/dev", "somebody at work", stella.plane.clock.now(), 30.0)
+    assert resume_commanded(stella.plane, stella.instance) == []
+    with stella.plane.store.writing() as tx:
+        leases.release(tx, lease)
+    assert len(resume_commanded(stella.plane, stella.instance)) == 1
+    assert resume_commanded(stella.plane, stella.instance) == [], "its run was not submitted yet"
+    (run_id,) = submit_pending(stella.plane, stella.submitter())
+    run = _run(stella, run_id)
+    assert (run.job_name, run.tags["stella/deployment"], run.tags["stella/environment"]) == ("resumption", record.id, "dev")
+    assert resume_commanded(stella.plane, stella.instance) == [], "its run is queued"
+    stella.instance.report_run_failed(run, "its process was killed")
+    monkeypatch.setattr(resumption, "rest_after", lambda _: timedelta(0))
+    assert len(resume_commanded(stella.plane, stella.instance)) == 1
 
 
 # ---------------------------------------------------------------- waiting

@@ -254,3 +254,12 @@ def test_sockets_have_a_place_whatever_the_length_of_the_home(tmp_path: Path) ->
             assert len(os.fsencode(made.runner_socket)) <= dagster_files.SOCKET_PATH_BYTES_MAX
             assert made.runner_socket.parent.stat().st_mode & 0o077 == 0
         assert not made.runner_socket.parent.exists()
+
+
+def test_what_an_installation_writes_down_is_its_owners_alone(tmp_path: Path) -> None:
+    """Also in folders that an earlier version left open; logs quote what engines and registries say."""
+    for folder in (tmp_path, tmp_path / "logs", tmp_path / "dagster"):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+    with dagster_files.dagster_home(settings_in(tmp_path)) as made:
+        assert [path.stat().st_mode & 0o777 for path in (tmp_path, made.logs, made.folder)] == [0o755, 0o700, 0o700]

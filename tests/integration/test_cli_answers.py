@@ -54,7 +54,7 @@ def test_the_end_of_the_timeout_has_an_exit_code_of_its_own(speaking: Speaking, 
 
 
 def test_without_a_live_promotion_the_newest_one_is_shown_with_its_reasons(stella: Stella, speaking: Speaking, applied: Lab) -> None:
-    assert stella("status", "prod") == (Exit.DONE, {"promotion": None, "gates": []})
+    assert stella("status", "prod") == (Exit.DONE, {"promotion": None, "gates": [], "unfinished": None})
     assert carried_out(stella("promote", "shop-1.0.0", "--to", "prod", "--no-wait")[1]["id"]) == "rejected"
     said = speaking("status", "prod")
     assert said.code is Exit.DONE
@@ -161,3 +161,14 @@ def test_a_deprecated_release_is_promoted_with_a_warning_and_an_archived_one_is_
     assert stella("release", "archive", "shop-1.0.0", "--reason", "gone")[1]["state"] == "archived"
     assert error_code(stella("promote", "shop-1.0.0", "--to", "dev", "--no-wait")) == "PROM_RELEASE_NOT_FINALIZED"
     assert error_code(stella("release", "deprecate", "shop-1.0.0", "--reason", "again")) == "REL_LIFECYCLE"
+
+
+def test_a_target_can_be_taken_over_after_the_database_was_replaced(stella: Stella, speaking: Speaking, applied: Lab) -> None:
+    (applied.hosts["dev"].folder / "fence").write_text("41")
+    assert carried_out(stella("promote", "shop-1.0.0", "--to", "dev", "--no-wait")[1]["id"]) == "failed"
+    assert "stella take-over" in speaking("status", "dev").out
+    said = speaking("take-over", "dev", "--reason", "restored from last night's backup")
+    assert said.code is Exit.DONE
+    assert "was deployed to under token 41" in said.out
+    assert carried_out(stella("promote", "shop-1.0.0", "--to", "dev", "--no-wait")[1]["id"]) == "deployed"
+    assert error_code(stella("take-over", "nosuch", "--reason", "why not")) == "ENV_TARGET_UNKNOWN"

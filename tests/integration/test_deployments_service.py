@@ -615,11 +615,11 @@ def test_a_look_that_was_overtaken_by_a_deployment_is_not_remembered(store: Stor
 
 def test_environments_are_looked_at_again_the_longest_unseen_first(store: Store) -> None:
     installation, _, _ = _two_releases(store, 1, AllAtOnce())
-    assert installation.deployments.due_for_look(8) == []
+    assert installation.deployments.due_for_look() == []
     installation.clock.monotonic_s += LOOK_AGAIN_S
-    assert installation.deployments.due_for_look(8) == ["prod"]
+    assert installation.deployments.due_for_look() == ["prod"]
     simulate(installation.clock, installation.deployments.observe("prod"))
-    assert installation.deployments.due_for_look(8) == []
+    assert installation.deployments.due_for_look() == []
 
 
 def test_what_has_not_ended_is_in_use(store: Store) -> None:

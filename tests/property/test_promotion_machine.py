@@ -5,7 +5,8 @@ The model keeps, per environment, who holds it, and per promotion only what a pe
  - an environment is held by at most one live promotion;
  - what is deployed was allowed, for the plan that the newest evaluation saw, after the newest change of anything;
  - an end is an end;
- - attempts only grow, and an old attempt's answer is never taken.
+ - attempts only grow, and an old attempt's answer is never taken;
+ - a run that died leads nowhere but to waiting, and is counted until something is done again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from stella_pipelines.promotions.promotion import (
     Promotion,
     PromotionState,
     Reevaluate,
+    RunDied,
     StartDeployment,
     decide,
 )
@@ -56,6 +58,7 @@ class Remembered:
     allowed_plan: Digest | None = None
     deployment: str | None = None
     changes: int = 0
+    died: int = 0
     end: str | None = None
 
 
@@ -110,7 +113,8 @@ class World:
 
     def draw(self, before: Promotion) -> Command:
         known = self.remembered[before.id]
-        choices = [Reevaluate(), DeploymentSucceeded(), DeploymentFailed(failure={}), DeploymentRolledBack(failure={}), CHANGED, Cancel(), Expire()]
+        died = RunDied(runs_died=known.died + 1, progress=None, until=NOW if before.state is PromotionState.EVALUATING else None, failure=None)
+        choices = [Reevaluate(), DeploymentSucceeded(), DeploymentFailed(failure={}), DeploymentRolledBack(failure={}), CHANGED, died, Cancel(), Expire()]
         number = self.random.random()
         if number < 0.45:
             return self.evaluated(known.attempt if self.random.random() < 0.85 else self.random.randint(1, 3))
@@ -157,6 +161,12 @@ class World:
             known.changes += 1
             assert (after.waiting_until, after.plan_digest) == (NOW, None), f"seed {self.seed}: it must be woken, and nothing is approved"
         assert after.refused_starts == known.changes, self.seed
+        if isinstance(command, RunDied):
+            assert after.state in (before.state, PromotionState.WAITING), self.seed
+            known.died += 1
+        if isinstance(command, EvaluationAllows | EvaluationDenies | EvaluationWaits | StartDeployment | PlanChanged):
+            known.died = 0
+        assert after.runs_died == known.died, self.seed
         if isinstance(command, StartDeployment):
             assert known.deployment in (None, command.deployment_id), self.seed
             known.deployment = command.deployment_id

@@ -12,6 +12,9 @@ import pytest
 
 import stella_pipelines.evidence
 from stella_pipelines.core.digest import Digest
+from stella_pipelines.deployments.enclosures import PART_BYTES_MAX
+from stella_pipelines.deployments.model import TargetState
+from stella_pipelines.deployments.sealing import LINES_BYTES_MAX
 from stella_pipelines.evidence.envelope import SIGNATURES_MAX
 from stella_pipelines.evidence.errors import PacketRefused
 from stella_pipelines.evidence.statement import DEPTH_MAX, PREDICATES, Kind, make_statement
@@ -50,6 +53,13 @@ def test_every_refusal_is_on_the_page() -> None:
     assert "one to eight signatures" in PAGE
     assert DEPTH_MAX == 100
     assert "at most 100 levels" in PAGE
+
+
+def test_the_limits_of_a_deployments_packet_are_on_the_page() -> None:
+    assert LINES_BYTES_MAX == 5.5 * 1024 * 1024
+    assert "more than 5.5 MiB" in PAGE
+    assert PART_BYTES_MAX == 32 * 1024 * 1024
+    assert "more than 32 MiB" in PAGE
 
 
 def test_there_is_one_schema_per_kind_named_by_its_type() -> None:
@@ -92,7 +102,11 @@ def test_a_record_of_the_code_fits_the_schema() -> None:
 @pytest.mark.parametrize("kind", ["deployment", "rollback"])
 def test_a_deployments_named_members_are_required(kind: str) -> None:
     document = {name: predicate()[name] for name in ("stella", "seal", "inputs")}
-    document |= {"deployment": {}, "release": {"label": "shop-1.0.0", "digest": RELEASE.digest}, "targets": [{"target": "prod-1"}]}
+    document |= {"deployment": {}, "release": {"label": "shop-1.0.0", "digest": RELEASE.digest}, "counts": {"succeeded": 1}}
+    document["targets"] = [{"target": "prod-1", "state": "succeeded", "observed": {"web": RELEASE.digest, "db": None}, "failure": None}]
     assert fits(kind, document)
+    assert fits(kind, document | {"targets": None})
+    assert not fits(kind, document | {"targets": [{"target": "prod-1"}]})
+    assert schema(kind)["properties"]["targets"]["items"]["properties"]["state"]["enum"] == list(TargetState)
     for name in document:
         assert not fits(kind, {key: value for key, value in document.items() if key != name})

@@ -34,8 +34,9 @@ def seen(at: datetime, *, healthy: bool = True, deployment: str = "dep_1", since
         (seen(NOW - timedelta(seconds=60), since=SINCE, deployment="dep_0"), seen(NOW), NOW),
         (seen(NOW - timedelta(seconds=60), healthy=False), seen(NOW), NOW),
         (seen(NOW - timedelta(seconds=60), since=SINCE), seen(NOW, healthy=False), None),
+        (seen(NOW + timedelta(days=3), since=NOW + timedelta(days=3)), seen(NOW), NOW),
     ],
-    ids=["first look", "goes on", "longest gap", "gap too long", "another deployment", "was unhealthy", "is unhealthy"],
+    ids=["first look", "goes on", "longest gap", "gap too long", "another deployment", "was unhealthy", "is unhealthy", "clock was ahead"],
 )
 def test_the_time_goes_on_only_while_somebody_looked(before: EnvironmentObservation | None, now: EnvironmentObservation, expected: datetime | None) -> None:
     assert healthy_since(before, now) == expected

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stella_pipelines.core import limits
 from stella_pipelines.core.actor import SYSTEM
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import PROMOTION_TTL_S
@@ -346,6 +347,18 @@ def test_without_a_plan_nothing_is_decided(room_of: MakeRoom) -> None:
     silent = room.evaluate(waiting, None)
     assert silent.failure is not None
     assert silent.failure["code"] == "PROM_PLAN_UNKNOWN"
+
+
+def test_a_decision_that_no_packet_can_hold_waits_and_says_so(room_of: MakeRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = room_of(environment())
+    with monkeypatch.context() as small:
+        small.setattr(limits, "PACKET_BYTES_MAX", 500)
+        waiting = room.evaluate(room.request())
+    assert (waiting.state, waiting.decision_packet) == (PromotionState.WAITING, None)
+    assert waiting.waiting_until == NOW + timedelta(seconds=5)
+    assert "because its decision cannot be sealed (The decision is too large" in room.promotions.explain(waiting.id).summary
+    room.promotions.reevaluate(waiting.id)
+    assert room.evaluate(waiting).state is PromotionState.APPROVED
 
 
 def test_an_environment_that_left_the_estate_allows_nothing(room_of: MakeRoom) -> None:

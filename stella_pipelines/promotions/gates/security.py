@@ -15,7 +15,7 @@ from stella_pipelines.core.values import Value
 from stella_pipelines.environments.model import Gate, SecurityGateConfig
 from stella_pipelines.promotions.gates.port import GateContext, GateInputs, GateVerdict, GivenReport, NamedDigest, allow, deny, error
 from stella_pipelines.promotions.gates.reports import cyclonedx_vex, grype, trivy
-from stella_pipelines.promotions.gates.reports.assessment import AssessedComponent, CountedFinding, ReadReport, findings_of, scans_of, undated_of, unreadable
+from stella_pipelines.promotions.gates.reports.assessment import AssessedComponent, CountedFinding, ReadReport, findings_of, scans_of, unreadable
 from stella_pipelines.promotions.gates.reports.cyclonedx_vex import VersionStatus
 from stella_pipelines.promotions.gates.reports.finding import ScanReport, Severity
 from stella_pipelines.promotions.wording import moment
@@ -23,6 +23,10 @@ from stella_pipelines.releases.model import PlatformImage, ReleaseComponent
 
 NAMED_MAX: Final = 5
 """Findings that a reason names; the inputs hold all of them."""
+NOTES_MAX: Final = 20
+"""Findings about which it is told what VEX says."""
+NAME_CHARACTERS_MAX: Final = 120
+"""How much of a name out of a report is shown: a package may call itself whatever it likes."""
 _SCANNERS: Final[Mapping[str, Callable[[bytes], ScanReport]]] = {trivy.KIND: trivy.read_trivy, grype.KIND: grype.read_grype}
 
 _MARKED: Final[Mapping[VersionStatus | None, str]] = {
@@ -79,6 +83,8 @@ def read_report(given: GivenReport) -> ReadReport:
             return base.model_copy(update={"scan": _SCANNERS[given.kind](given.content)})
     except StellaError as problem:
         return base.model_copy(update={"problem": problem.what})
+    except Exception as problem:  # noqa: BLE001 - a report may be anything; what a reader trips over is a recorded problem of this one report
+        return base.model_copy(update={"problem": f"{type(problem).__name__}: {_shown(str(problem))}"})
     return base.model_copy(update={"problem": f"nothing here reads reports of kind {given.kind!r}"})
 
 
@@ -136,7 +142,7 @@ def _problem_of(component: AssessedComponent, image: PlatformImage, facts: Secur
 
 
 def _thresholds(facts: SecurityInputs) -> GateVerdict:
-    found = [one for component in facts.components for one in _component_findings(component, facts)]
+    found = [one for component in facts.components for one in findings_of(component, facts.reports)]
     counted = [one for one in found if not one.suppressed]
     lines, over = [], []
     for severity, most, names in _limits(facts.config):
@@ -150,12 +156,6 @@ def _thresholds(facts: SecurityInputs) -> GateVerdict:
     return deny(*lines, *notes, would_change=_remedies(over))
 
 
-def _component_findings(component: AssessedComponent, facts: SecurityInputs) -> tuple[CountedFinding, ...]:
-    counting = [one for image in component.images for choose in (scans_of, undated_of) for one in choose(component, image, facts.reports)]
-    scans = {report.id: report for report in counting}
-    return findings_of(component, scans.values(), facts.reports)
-
-
 def _limits(config: SecurityGateConfig) -> tuple[tuple[str, int | None, tuple[Severity, ...]], ...]:
     return (
         ("critical", config.max_critical, (Severity.CRITICAL,)),
@@ -166,7 +166,12 @@ def _limits(config: SecurityGateConfig) -> tuple[tuple[str, int | None, tuple[Se
 
 
 def _name(one: CountedFinding) -> str:
-    return f"{one.finding.id} in {one.finding.package} {one.finding.version}".rstrip() + f" ({one.component})"
+    what = " ".join(_shown(part) for part in (one.finding.id, "in", one.finding.package, one.finding.version) if part)
+    return f"{what} ({one.component}{' on ' + ', '.join(one.only_on) if one.only_on else ''})"
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= NAME_CHARACTERS_MAX else text[: NAME_CHARACTERS_MAX - 1] + "…"
 
 
 def _named(these: list[CountedFinding]) -> str:
@@ -175,14 +180,21 @@ def _named(these: list[CountedFinding]) -> str:
 
 
 def _notes(found: list[CountedFinding]) -> list[str]:
-    notes = []
-    for one in found:
-        if one.statement is not None and one.suppressed:
-            notes.append(f"{_name(one)} does not count: VEX says {one.statement.state.value} ({one.statement.justification}).")
-        elif one.statement is not None:
-            why = "" if one.statement.justification else " without a justification"
-            notes.append(f"{_name(one)} counts: VEX says {one.statement.state.value}{why}{_MARKED.get(one.version_status, '')}.")
-    return notes
+    notes = [(one, note) for one in found if (note := _note(one)) is not None]
+    counting_first = sorted(notes, key=lambda pair: pair[0].suppressed)  # what decides must not be what is left out
+    more = [f"VEX speaks about these and {len(notes) - NOTES_MAX} more findings."] if len(notes) > NOTES_MAX else []
+    return [note for _, note in counting_first[:NOTES_MAX]] + more
+
+
+def _note(one: CountedFinding) -> str | None:
+    """What VEX says about a finding, and what follows."""
+    if one.statement is None:
+        return f"{_name(one)} counts: VEX takes it out for the other platforms only." if one.only_on else None
+    said = f"VEX says {one.statement.state.value}"
+    if one.suppressed:
+        return f"{_name(one)} does not count: {said} ({one.statement.justification})."
+    why = "" if one.statement.justification else " without a justification"
+    return f"{_name(one)} counts: {said}{why}{_MARKED.get(one.version_status, '')}."
 
 
 def _useless(facts: SecurityInputs) -> list[str]:
@@ -200,7 +212,7 @@ def _strangers(facts: SecurityInputs) -> list[str]:
 
 
 def _remedies(over: list[CountedFinding]) -> tuple[str, ...]:
-    names = ", ".join(sorted({one.finding.id for one in over})[:NAMED_MAX])
+    names = ", ".join(_shown(name) for name in sorted({one.finding.id for one in over})[:NAMED_MAX])
     return (
         f"Release images without {names}, or give a CycloneDX VEX document that says not_affected, resolved or false_positive with a justification.",
         "Then request again.",

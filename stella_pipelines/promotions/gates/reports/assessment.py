@@ -1,5 +1,6 @@
 """Which reports assess which image of a release, and what is left of their findings after VEX. Pure.
 
+Images are looked at one by one: a word about one platform's image says nothing about another's, and a finding counts while any image has it.
 For each image the newest report of each scanner counts, so that a new scan replaces an old one, and two scanners add up. Which one is the
 newest is a matter of when the scan was made, not of when it was given: an old clean scan that is given again replaces nothing.
 A report that does not say when it was made assesses nothing, and what it found counts until the same scanner looks again after it was given.
@@ -8,6 +9,7 @@ A report that looked at no package is none.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -30,7 +32,11 @@ class AssessedComponent(Value):
     @property
     def digests(self) -> frozenset[Digest]:
         """Every digest that means this component's image."""
-        return frozenset({self.digest, *(image.digest for image in self.images), *(image.config_digest for image in self.images)})
+        return frozenset(digest for image in self.images for digest in self.digests_of(image))
+
+    def digests_of(self, image: PlatformImage) -> frozenset[Digest]:
+        """The digests that speak about one platform's image: its manifest's, its config's, and the index's, which speaks for all."""
+        return frozenset({self.digest, image.digest, image.config_digest})
 
 
 class ReadReport(Value):
@@ -51,12 +57,16 @@ class ReadReport(Value):
 
 
 class CountedFinding(Value):
-    """A finding in a component, and the VEX statement that is the newest about it, with what it marks the version found as."""
+    """A finding in a component, and the VEX statement that is the newest about it, with what it marks the version found as.
+
+    `only_on` names the platforms on which it counts when VEX takes it out for others.
+    """
 
     component: str
     finding: Finding
     statement: VexStatement | None
     version_status: VersionStatus | None = None
+    only_on: tuple[str, ...] = ()
 
     @property
     def suppressed(self) -> bool:
@@ -66,6 +76,8 @@ class CountedFinding(Value):
         return self.statement.state in SUPPRESSING and bool(self.statement.justification)
 
 
+_Key = tuple[str, str, str, str]
+"""What makes two findings one: the vulnerability, the package, its version, and its package URL."""
 _GRAVITY = {severity: number for number, severity in enumerate(reversed(Severity))}
 _GRAVITY[Severity.UNKNOWN] = _GRAVITY[Severity.HIGH]
 
@@ -90,21 +102,48 @@ def undated_of(component: AssessedComponent, image: PlatformImage, reports: Iter
     return tuple(one for one in scans if one.made_at is None and not any(_made_after(other, one) for other in scans))
 
 
-def findings_of(component: AssessedComponent, scans: Iterable[ReadReport], reports: Sequence[ReadReport]) -> tuple[CountedFinding, ...]:
-    """What the scans found, each vulnerability once per version of a package at its gravest, with what VEX says about it."""
-    gravest: dict[tuple[str, str, str, str], Finding] = {}
-    for finding in (finding for report in scans if report.scan for finding in report.scan.findings):
+def findings_of(component: AssessedComponent, reports: Sequence[ReadReport]) -> tuple[CountedFinding, ...]:
+    """What the reports that count found in any image, each vulnerability once per version of a package, with what VEX says about it."""
+    statements = _by_vulnerability(reports)
+    found: dict[_Key, list[tuple[str, CountedFinding]]] = defaultdict(list)
+    for image in component.images:
+        for key, finding in _gravest(component, image, reports).items():
+            found[key].append((image.platform, _counted(statements, finding, component, image)))
+    return tuple(_together(found[key]) for key in sorted(found))
+
+
+def _gravest(component: AssessedComponent, image: PlatformImage, reports: Sequence[ReadReport]) -> dict[_Key, Finding]:
+    """The findings in one image, each at its gravest."""
+    gravest: dict[_Key, Finding] = {}
+    counting = (*scans_of(component, image, reports), *undated_of(component, image, reports))
+    for finding in (finding for report in counting if report.scan for finding in report.scan.findings):
         key = (finding.id, finding.package, finding.version, bare_purl(finding.purl or ""))
         known = gravest.get(key)
         if known is None or _GRAVITY[finding.severity] > _GRAVITY[known.severity]:
             gravest[key] = finding
-    statements = [statement for report in reports for statement in report.statements]
-    return tuple(_counted(statements, one, component) for _, one in sorted(gravest.items()))
+    return gravest
 
 
-def _counted(statements: Sequence[VexStatement], finding: Finding, component: AssessedComponent) -> CountedFinding:
-    for statement in reversed(statements):
-        spoken = spoken_about(statement, finding, component.name, component.digests)
+def _together(found: Sequence[tuple[str, CountedFinding]]) -> CountedFinding:
+    """One vulnerability over every image that has it: it is out of the count only when it is out in all of them."""
+    counting = [(platform, one) for platform, one in found if not one.suppressed]
+    gravest = max((one for _, one in counting or found), key=lambda one: _GRAVITY[one.finding.severity])
+    partly = 0 < len(counting) < len(found)
+    return gravest.model_copy(update={"only_on": tuple(platform for platform, _ in counting) if partly else ()})
+
+
+def _by_vulnerability(reports: Iterable[ReadReport]) -> dict[str, list[tuple[int, VexStatement]]]:
+    """The statements of each vulnerability, with their places among all of them."""
+    known: dict[str, list[tuple[int, VexStatement]]] = defaultdict(list)
+    for place, statement in enumerate(statement for report in reports for statement in report.statements):
+        known[statement.vulnerability].append((place, statement))
+    return known
+
+
+def _counted(statements: dict[str, list[tuple[int, VexStatement]]], finding: Finding, component: AssessedComponent, image: PlatformImage) -> CountedFinding:
+    naming = [one for name in {finding.id, *finding.aliases} for one in statements.get(name, ())]
+    for _, statement in sorted(naming, key=lambda one: one[0], reverse=True):
+        spoken = spoken_about(statement, finding, component.name, component.digests_of(image))
         if spoken is not None:
             return CountedFinding(component=component.name, finding=finding, statement=statement, version_status=spoken.status)
     return CountedFinding(component=component.name, finding=finding, statement=None)

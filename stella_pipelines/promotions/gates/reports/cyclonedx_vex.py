@@ -17,6 +17,8 @@ from stella_pipelines.promotions.gates.reports.finding import digest_in
 from stella_pipelines.promotions.gates.reports.wire import FINDINGS_MAX, Wire, malformed, read
 
 KIND: Final = "cyclonedx_vex"
+JUSTIFICATION_CHARACTERS_MAX: Final = 500
+"""How much of a statement's reason is kept beside each finding; the document itself stays as it was given."""
 
 
 class VexState(StrEnum):
@@ -130,7 +132,8 @@ def _components(document: _Document) -> dict[str, _Component]:
 def _statement(one: _Vulnerability, analysis: _Analysis, known: dict[str, _Component]) -> VexStatement:
     affects = None if one.affects is None else tuple(_affected(affected, known) for affected in one.affects)
     why = ": ".join(part.strip() for part in (analysis.justification, analysis.detail) if part.strip())
-    return VexStatement(vulnerability=one.id, state=analysis.state, justification=why, affects=affects)
+    kept = why if len(why) <= JUSTIFICATION_CHARACTERS_MAX else why[: JUSTIFICATION_CHARACTERS_MAX - 1] + "…"
+    return VexStatement(vulnerability=one.id, state=analysis.state, justification=kept, affects=affects)
 
 
 def _affected(affected: _Affects, known: dict[str, _Component]) -> Affected:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from stella_pipelines.core.clock import parse_instant
 from stella_pipelines.promotions.gates.reports.finding import Finding, ScanReport, Severity, digests_in, platform_of
-from stella_pipelines.promotions.gates.reports.wire import FINDINGS_MAX, Wire, malformed, read
+from stella_pipelines.promotions.gates.reports.wire import FINDINGS_MAX, Wire, malformed, read, stated_time
 
 KIND: Final = "grype"
 
@@ -71,7 +69,7 @@ def read_grype(content: bytes) -> ScanReport:
         scanner=KIND,
         subjects=digests_in(target.user_input, target.image_id, target.manifest_digest, *(target.repo_digests or ())),
         platform=platform_of(target.os, target.architecture),
-        created_at=_time(report.descriptor.timestamp),
+        created_at=stated_time(report.descriptor.timestamp, "descriptor.timestamp", KIND),
         findings=tuple(_finding(match) for match in report.matches),
     )
 
@@ -81,12 +79,3 @@ def _finding(match: _Match) -> Finding:
     aliases = sorted({related.id for related in match.related or ()} - {vulnerability.id})
     severity = Severity(vulnerability.severity.lower() or "unknown")
     return Finding(id=vulnerability.id, package=artifact.name, version=artifact.version, severity=severity, purl=artifact.purl, aliases=tuple(aliases))
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError as error:
-        raise malformed(KIND, f"descriptor.timestamp is {text[:40]!r}") from error

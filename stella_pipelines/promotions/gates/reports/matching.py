@@ -25,7 +25,7 @@ class Spoken(Value):
 
 
 def spoken_about(statement: VexStatement, finding: Finding, component: str, digests: Collection[Digest]) -> Spoken | None:
-    """What the statement says about the version found in this component, whose image has `digests`; None when it is about something else."""
+    """What the statement says about the version found in an image of this component that `digests` mean; None when it is about something else."""
     # An alias counts only when it is the single other name: an advisory that covers several CVEs is not answered by a word about one of them.
     if statement.vulnerability != finding.id and finding.aliases != (statement.vulnerability,):
         return None

@@ -9,14 +9,12 @@ That is not a clean scan, and neither is an empty list, which Trivy never writes
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from stella_pipelines.core.clock import parse_instant
 from stella_pipelines.promotions.gates.reports.finding import Finding, ScanReport, Severity, digests_in, platform_of
-from stella_pipelines.promotions.gates.reports.wire import FINDINGS_MAX, Wire, malformed, read
+from stella_pipelines.promotions.gates.reports.wire import FINDINGS_MAX, Wire, malformed, read, stated_time
 
 KIND: Final = "trivy"
 _PACKAGE_CLASSES: Final = ("os-pkgs", "lang-pkgs")
@@ -72,7 +70,7 @@ def read_trivy(content: bytes) -> ScanReport:
         scanner=KIND,
         subjects=digests_in(report.artifact_name, metadata.image_id, *(metadata.repo_digests or ())),
         platform=platform_of(metadata.image_config.os, metadata.image_config.architecture, metadata.image_config.variant),
-        created_at=_time(report.created_at),
+        created_at=stated_time(report.created_at, "CreatedAt", KIND),
         findings=findings,
         looked=bool(findings) or any(result.result_class in _PACKAGE_CLASSES for result in report.results or ()),
     )
@@ -80,12 +78,3 @@ def read_trivy(content: bytes) -> ScanReport:
 
 def _finding(one: _Vulnerability) -> Finding:
     return Finding(id=one.id, package=one.package, version=one.version, severity=Severity(one.severity.lower()), purl=one.identifier.purl)
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError as error:
-        raise malformed(KIND, f"CreatedAt is {text[:40]!r}") from error

@@ -6,15 +6,20 @@ Fields that we do not use are ignored; scanners add new ones with every release.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from stella_pipelines.core.clock import parse_instant
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import REPORT_BYTES_MAX
 
 FINDINGS_MAX: Final = 100_000
 """Findings in one report; a scan of a large image has a few thousand."""
+_UNSET: Final = datetime(1, 1, 1, tzinfo=UTC)
+"""What Go's programs write for a time that was never set."""
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MalformedReport(StellaError):
@@ -45,6 +50,21 @@ def read(content: bytes, shape: type[Shape], kind: str) -> Shape:
         raise malformed(kind, f"{place}: {first['msg']}") from error
     except (ValueError, RecursionError) as error:
         raise malformed(kind, str(error)[:200]) from error
+
+
+def stated_time(text: str | None, field: str, kind: str) -> datetime | None:
+    """The time that a report states; None when it states none. One that cannot be is `MalformedReport`, and not an early or a late one."""
+    if text is None:
+        return None
+    try:
+        moment = parse_instant(text)
+    except (ValueError, OverflowError) as error:  # OverflowError: in UTC it would be before the year 1 or after 9999
+        raise malformed(kind, f"{field} is {text[:40]!r}") from error
+    if moment == _UNSET:
+        return None
+    if moment < _EARLIEST:
+        raise malformed(kind, f"{field} is {text[:40]!r}")
+    return moment
 
 
 def malformed(kind: str, why: str) -> MalformedReport:

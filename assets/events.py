@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import dagster as dg
@@ -20,6 +23,8 @@ from stella_pipelines.releases.model import ReleaseComponent, ReleaseRecord
 Metadata = Mapping[str, dg.MetadataValue]
 ROWS_SHOWN_MAX: Final = 500
 """Rows of one table in an event. Dagster keeps every event for ever; the packet that the event names has all of them."""
+_DIGEST: Final = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
+"""Whole digests are too wide for a table: the columns behind them would be out of view. They stand in an entry of their own."""
 
 
 def release_events(record: ReleaseRecord) -> Iterator[dg.AssetMaterialization]:
@@ -31,11 +36,11 @@ def release_events(record: ReleaseRecord) -> Iterator[dg.AssetMaterialization]:
 
 
 def decision_event(
-    promotion: Promotion, partition: str, packet: SealedPacket, results: Sequence[GateResult], upstream: tuple[Upstream, ...]
+    promotion: Promotion, partition: str, packet: SealedPacket, results: Sequence[GateResult], upstream: tuple[Upstream, ...], public_key: Path
 ) -> dg.AssetMaterialization:
     """A sealed decision."""
     metadata = {
-        **_packet_metadata(packet, upstream),
+        **_packet_metadata(packet, upstream, public_key),
         "verdict": dg.MetadataValue.text("deny" if promotion.state is PromotionState.REJECTED else "allow"),
         "release": dg.MetadataValue.text(promotion.release_label),
         "release digest": dg.MetadataValue.text(promotion.release_digest),
@@ -63,10 +68,10 @@ def waiting_event(promotion: Promotion, partition: str, results: Sequence[GateRe
     return dg.AssetObservation(environment_key(promotion.environment), partition=check_partition_key(partition), description=description, metadata=metadata)
 
 
-def packet_event(packet: SealedPacket, partition: str, upstream: tuple[Upstream, ...]) -> dg.AssetMaterialization:
+def packet_event(packet: SealedPacket, partition: str, upstream: tuple[Upstream, ...], public_key: Path) -> dg.AssetMaterialization:
     """The packet of a deployment or rollback."""
     description = f"Packet {packet.sequence} of {packet.environment}: {packet.kind}"
-    return _materialization(evidence_key(packet.environment), partition, packet.digest, description, _packet_metadata(packet, upstream))
+    return _materialization(evidence_key(packet.environment), partition, packet.digest, description, _packet_metadata(packet, upstream, public_key))
 
 
 def environment_event(
@@ -78,6 +83,7 @@ def environment_event(
         "release": dg.MetadataValue.text(record.label),
         "release digest": dg.MetadataValue.text(record.digest),
         "targets": dg.MetadataValue.md(table(rows)),
+        "digests": full_digests(rows),
         "packet": dg.MetadataValue.text(packet.id),
         "packet digest": dg.MetadataValue.text(packet.digest),
         "upstream": shown(upstream),
@@ -121,7 +127,14 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    return str(value if value not in (None, "") else "–").replace("|", "\\|").replace("\n", " ")
+    text = str(value if value not in (None, "") else "–")
+    return _DIGEST.sub(lambda found: found[1], text).replace("|", "\\|").replace("\n", " ")
+
+
+def full_digests(rows: Sequence[Mapping[str, object]]) -> dg.MetadataValue:
+    """The digests behind the short ones of a table, each once."""
+    found = {match[1]: match[0] for row in rows for value in row.values() for match in _DIGEST.finditer(str(value))}
+    return dg.MetadataValue.json(dict(sorted(found.items())))
 
 
 def _materialization(key: dg.AssetKey, partition: str, version: Digest, description: str, metadata: Metadata) -> dg.AssetMaterialization:
@@ -138,6 +151,7 @@ def _image_metadata(image: ReleaseComponent) -> Metadata:
         "digest": dg.MetadataValue.text(image.digest),
         "tag": dg.MetadataValue.text(note),
         "platforms": dg.MetadataValue.md(table(platforms)),
+        "digests": full_digests(platforms),
     }
 
 
@@ -147,13 +161,15 @@ def _release_metadata(record: ReleaseRecord) -> Metadata:
     return {
         "digest": dg.MetadataValue.text(record.digest or ""),
         "images": dg.MetadataValue.md(table(images)),
+        **{f"image {image.name}": dg.MetadataValue.text(f"{image.repository}@{image.digest}") for image in record.release.components},
         "source": dg.MetadataValue.json(source),
         "upstream": shown(of_release(record)),
         "pushed to": dg.MetadataValue.text(", ".join(record.pushed_to) or "nowhere"),
     }
 
 
-def _packet_metadata(packet: SealedPacket, upstream: tuple[Upstream, ...]) -> Metadata:
+def _packet_metadata(packet: SealedPacket, upstream: tuple[Upstream, ...], public_key: Path) -> Metadata:
+    check = f"stella evidence show {packet.id} --raw packet.json && stella evidence verify packet.json --key {shlex.quote(str(public_key))}"
     return {
         "packet": dg.MetadataValue.text(packet.id),
         "packet digest": dg.MetadataValue.text(packet.digest),
@@ -161,6 +177,6 @@ def _packet_metadata(packet: SealedPacket, upstream: tuple[Upstream, ...]) -> Me
         "kind": dg.MetadataValue.text(packet.kind),
         "signed by key": dg.MetadataValue.text(packet.key_id),
         "sealed at": dg.MetadataValue.text(format_instant(packet.sealed_at)),
-        "verify": dg.MetadataValue.md(f"`stella evidence show {packet.id} --raw packet.json && stella evidence verify packet.json --key keys/evidence.pub`"),
+        "verify": dg.MetadataValue.md(f"`{check}`"),
         "upstream": shown(upstream),
     }

@@ -107,7 +107,7 @@ def _publish_packet(plane: ControlPlane, instance: dg.DagsterInstance, packet: S
         rows = ledger_rows(plane.deployments.ledger(deployment.id))
         instance.report_runless_asset_event(environment_event(packet.environment, record, packet, rows, upstream))
     # Last, because it is what marks the packet as reported.
-    instance.report_runless_asset_event(packet_event(packet, record.partition_key, upstream))
+    instance.report_runless_asset_event(packet_event(packet, record.partition_key, upstream, plane.settings.public_key_path))
 
 
 def _deployment_of(plane: ControlPlane, packet: SealedPacket, statement: Statement) -> DeploymentRecord | None:

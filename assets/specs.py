@@ -61,7 +61,8 @@ def _environment(environment: Environment, catalogue: Catalogue) -> dg.AssetSpec
         metadata={"gates": gates, "strategy": environment.strategy.kind, "production": environment.is_production, REVISION_ENTRY: catalogue.revision},
         group_name="environments",
         partitions_def=RELEASES,
-        kinds={"docker"},
+        # Dagster draws a whale for it: only where a Docker Engine is.
+        kinds={"docker"} if any(target.kind == "docker" for target in catalogue.estate.targets_of(environment.name)) else None,
     )
 
 

@@ -1,13 +1,15 @@
 """The composition root: one place that puts the rooms together for the command line, the Dagster resources and the tests.
 
 It opens the store (migrating it if needed), loads or creates the signing key, and hands each service what it needs. No rules live here.
+Whoever only works with an installation says `create=False`: in the wrong folder there must be a refusal, and not a second, empty installation.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,12 +20,12 @@ from stella_pipelines.core.clock import Clock, SystemClock
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.identifiers import Identifiers, SystemIdentifiers
 from stella_pipelines.core.secrets import Secret
-from stella_pipelines.core.settings import HOME_VARIABLE, Settings
+from stella_pipelines.core.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings
 from stella_pipelines.deployments.history import StoredHistory, in_use, still_running
 from stella_pipelines.deployments.service import Deployments
 from stella_pipelines.environments.model import Target
 from stella_pipelines.environments.service import Environments
-from stella_pipelines.evidence.keys import FileKey
+from stella_pipelines.evidence.keys import FileKey, KeyWhenNeeded, SigningKey
 from stella_pipelines.evidence.service import Evidence
 from stella_pipelines.integrations.registries.port import RegistryPort
 from stella_pipelines.integrations.registries.selection import registry_for
@@ -31,12 +33,19 @@ from stella_pipelines.integrations.secrets import resolve
 from stella_pipelines.promotions.service import Promotions
 from stella_pipelines.releases.service import Releases
 from stella_pipelines.store.database import Store
+from stella_pipelines.store.presence import is_there
 
 
 class HomeUnusable(StellaError):
     """The installation's home (`STELLA_HOME`) is no folder that can be written."""
 
     code = "SYS_HOME_UNUSABLE"
+
+
+class NoInstallation(StellaError):
+    """There is no installation in the home (`STELLA_HOME`), or no tables of ours in its database, and the command does not begin one."""
+
+    code = "SYS_NO_INSTALLATION"
 
 
 @dataclass(frozen=True)
@@ -66,13 +75,16 @@ class ControlPlane:
         self.close()
 
 
-def open_control_plane(settings: Settings, environ: Mapping[str, str] | None = None, clock: Clock | None = None) -> ControlPlane:
-    """Open the installation that `settings` names; the store is created and migrated if needed."""
+def open_control_plane(settings: Settings, environ: Mapping[str, str] | None = None, clock: Clock | None = None, *, create: bool = True) -> ControlPlane:
+    """Open the installation that `settings` names; its store is migrated if needed, and created unless `create` forbids it."""
     environ = os.environ if environ is None else environ
     clock, identifiers = clock or SystemClock(), SystemIdentifiers()
-    ready_home(settings.home)
+    if create:
+        ready_home(settings.home)
+    else:
+        _require_installation(settings)
     store = Store.open(settings.database_url)
-    evidence = Evidence(FileKey.load_or_create(settings.signing_key_path))
+    evidence = Evidence(_signer(settings, create))
     environments = Environments(store, clock, identifiers, in_use, still_running)
     releases = Releases(store, clock, identifiers)
 
@@ -93,12 +105,43 @@ def open_control_plane(settings: Settings, environ: Mapping[str, str] | None = N
     return ControlPlane(settings, store, clock, identifiers, evidence, environments, releases, promotions, deployments, registry, connector)
 
 
+def _require_installation(settings: Settings) -> None:
+    """A database elsewhere needs no home: it is made when the first thing is put into it."""
+    with _usable(settings.home), contextlib.suppress(FileNotFoundError):
+        settings.home.stat()
+        ready_home(settings.home)
+    if is_there(settings.database_url):
+        return
+    own = settings.database_url == Settings.from_environ({HOME_VARIABLE: str(settings.home)}).database_url
+    where = "" if own else f": the database that {DATABASE_VARIABLE} names has no tables of Stella"
+    raise NoInstallation(
+        f"There is no installation in {settings.home}{where}.",
+        next_step=f"'stella apply -f estate.yaml' makes one, or set {HOME_VARIABLE} to the one you mean.",
+    )
+
+
+def _signer(settings: Settings, create: bool) -> SigningKey:
+    """The installation's key. Where none is yet, whoever only looks must not leave one behind."""
+
+    def load() -> FileKey:
+        ready_home(settings.home)
+        return FileKey.load_or_create(settings.signing_key_path)
+
+    return load() if create or os.path.lexists(settings.signing_key_path) else KeyWhenNeeded(load)
+
+
 def ready_home(home: Path) -> None:
     """Create the home if needed, and see that it can be written: the signing key and Dagster's files live there."""
-    try:
+    with _usable(home):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
             pass
+
+
+@contextlib.contextmanager
+def _usable(home: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise HomeUnusable(
             f"The home {home} cannot be used: {error.strerror or error}.",

@@ -33,6 +33,8 @@ def definitions(catalogue: Catalogue) -> dg.Definitions:
         jobs=all_jobs(),
         sensors=[promotions_sensor, approvals_sensor, deployments_sensor, observations_sensor, releases_sensor],
         resources=all_resources(),
+        # For the runs that Dagster makes up itself, such as a check's: steps hand each other what is in memory (`all_resources`).
+        executor=dg.in_process_executor,
         metadata={"stella": dg.MetadataValue.text(catalogue.says())},
     )
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 import typer.main
 
-from stella_pipelines.cli import demo, deployments, estate, evidence, promotions, release_lifecycle, releases, status, targets, up
+from stella_pipelines.cli import audit, demo, deployments, estate, evidence, logs, promotions, release_lifecycle, releases, status, targets, up
 from stella_pipelines.cli.exits import MEANINGS, Exit
 from stella_pipelines.cli.flags import without_flag_types
-from stella_pipelines.cli.session import ActorOption, JsonOption, Session
+from stella_pipelines.cli.session import ActorOption, JsonOption, Session, session_of
 from stella_pipelines.core.errors import StellaError
+from stella_pipelines.core.version import VERSION
 
 # Paragraphs, since the parser joins single lines.
 _EPILOG = "\n\n".join(["[bold]Exit codes[/]", *(f"{int(code):>2}  {meaning}" for code, meaning in MEANINGS.items())])
@@ -21,17 +23,29 @@ app = typer.Typer(name="stella", no_args_is_help=True, rich_markup_mode="rich", 
 release_lifecycle.register(releases.app)
 app.add_typer(releases.app, name="release")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(audit.app, name="audit")
 estate.register(app)
 promotions.register(app)
 deployments.register(app)
 status.register(app)
+logs.register(app)
 targets.register(app)
 up.register(app)
 demo.register(app)
 
 
+def _say_version(context: typer.Context, asked: bool) -> None:
+    if asked:
+        session_of(context).output.say(f"stella {VERSION}")
+        raise typer.Exit
+
+
 @app.callback(epilog=_EPILOG)
-def root(as_json: JsonOption = False, actor: ActorOption = None) -> None:
+def root(
+    as_json: JsonOption = False,
+    actor: ActorOption = None,
+    show_version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version and exit.")] = False,
+) -> None:
     """Promote immutable releases of containers from dev to prod, through gates and people, with sealed evidence of every decision.
 
     A first walk:  [bold]stella demo[/]   shows it all on a lab of its own.
@@ -39,7 +53,7 @@ def root(as_json: JsonOption = False, actor: ActorOption = None) -> None:
 
     State lives in $STELLA_HOME (default ./.stella) and in $STELLA_DATABASE_URL (default: SQLite in the home).
     """
-    del as_json, actor  # their callbacks have put them into the session
+    del as_json, actor, show_version  # their callbacks have done what they say
 
 
 def run(arguments: list[str], session: Session | None = None) -> Exit:

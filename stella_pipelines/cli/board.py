@@ -45,7 +45,7 @@ def _row(plane: ControlPlane, environment: Environment) -> BoardRow:
     seen = plane.deployments.last_observation(environment.name)
     return BoardRow(
         environment=environment.name,
-        runs=what_runs(release, seen, environment.components, lambda digest: _release_of(plane, digest)),
+        runs=what_runs(release, seen, environment.components, lambda digest: release_of(plane, digest)),
         release=release.label if release else None,
         release_digest=proven.release_digest if proven else None,
         deployed_at=proven.deployed_at if proven else None,
@@ -56,7 +56,7 @@ def _row(plane: ControlPlane, environment: Environment) -> BoardRow:
     )
 
 
-def _release_of(plane: ControlPlane, digest: Digest) -> ReleaseRecord | None:
+def release_of(plane: ControlPlane, digest: Digest) -> ReleaseRecord | None:
     """The release that a target names; one of another installation is not known here."""
     try:
         return plane.releases.by_digest(digest)
@@ -72,10 +72,14 @@ def show_board(output: Output, rows: list[BoardRow], now: datetime) -> None:
         identity = row.release_digest.removeprefix("sha256:")[:12] if row.release_digest and row.runs == row.release else "–"
         runs = escape(row.runs) if row.runs == row.release or row.release_digest is None else f"[yellow]{escape(row.runs)}[/]"
         cells.append((f"[bold]{escape(row.environment)}[/]", runs, identity, _health(row, now), live))
-    output.table("", ("ENVIRONMENT", "RUNS", "IDENTITY", "HEALTH", "PROMOTION"), cells)
+    output.table("", ("ENVIRONMENT", "RUNS", "IDENTITY", "HEALTH", "PROMOTION"), cells, ids=("ENVIRONMENT", "IDENTITY"))
     for row in rows:
         if row.unfinished is not None:
             output.say(told(row.unfinished, now))
+        elif row.healthy is False:
+            output.say(
+                f"[red]{escape(row.environment)} is unhealthy.[/] Why, on which target, and the way out: [bold]stella status {escape(row.environment)}[/]"
+            )
 
 
 def _health(row: BoardRow, now: datetime) -> str:

@@ -7,10 +7,11 @@ the story expects ends the demo with an error. So the demo is also the longest t
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,6 +20,7 @@ from rich.rule import Rule
 
 from stella_pipelines.cli.demo_auditor import Auditor
 from stella_pipelines.cli.demo_background import background_installation
+from stella_pipelines.cli.demo_console import story_console
 from stella_pipelines.cli.demo_story import Chapter, Step, story
 from stella_pipelines.cli.exits import Exit
 from stella_pipelines.cli.output import Output
@@ -26,9 +28,6 @@ from stella_pipelines.cli.session import Session
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings
 from stella_pipelines.lab.lab import Lab, choose_lab
-
-WIDTH_COLUMNS: Final = 144
-"""Where no terminal says how wide it is (a pipe, a CI log): a digest and its neighbours fit on a line."""
 
 
 class DemoStoryBroken(StellaError):
@@ -49,7 +48,7 @@ def demo(
 ) -> None:
     """Watch three releases meet their gates, from a registry onto real hosts, in under three minutes. Leaves nothing behind."""
     started = time.monotonic()
-    console = Console(highlight=False, width=None if Console().is_terminal else WIDTH_COLUMNS)
+    console = story_console()
     kind, reason = choose_lab({**os.environ, **({"LAB": lab} if lab else {})})
     console.print(f"[bold]Stella demo[/] on the [bold]{kind}[/] lab: {escape(reason)}")
     with tempfile.TemporaryDirectory(prefix="stella-demo-") as folder, Lab(kind, Path(folder) / "lab") as running_lab:
@@ -58,7 +57,7 @@ def demo(
         with background_installation(port) as address:
             console.print(f"Stella up after {time.monotonic() - started:.1f} s, Dagster UI at {address}")
             _tell(console, story(running_lab, Path(folder), Auditor(Settings.from_environ(os.environ))))
-            console.print(Rule(f"told in {time.monotonic() - started:.0f} s"))
+            console.print(Rule(f"told in {time.monotonic() - started:.0f} s, from the first line above; what was installed before it is not counted"))
             if keep:
                 _keep(console, running_lab, address)
 
@@ -99,9 +98,19 @@ def _take(console: Console, step: Step) -> None:
         console.print(f"[dim](exit code {int(code)}, as it should be)[/]")
 
 
+def commands_to_look(home: str, prefix: Path) -> tuple[str, ...]:
+    """What another terminal needs before `stella` works there: the environment that the program is installed in, if it is one, and the home."""
+    activate = prefix / "bin" / "activate"
+    entered = (f". {activate}",) if activate.exists() else ()
+    return (*entered, f"export {HOME_VARIABLE}={home}", "stella status")
+
+
 def _keep(console: Console, lab: Lab, address: str) -> None:
     console.print(f"Kept: the Dagster UI at [bold]{address}[/], the lab at {escape(lab.describe())}.")
-    console.print(f"Use it from another terminal: [bold]export {HOME_VARIABLE}={os.environ[HOME_VARIABLE]}; stella status[/]   Ctrl-C removes everything.")
+    console.print(f"Use it from another terminal of the same account{' (root)' if os.geteuid() == 0 else ''}:")
+    for line in commands_to_look(os.environ[HOME_VARIABLE], Path(sys.prefix)):
+        console.print(f"  [bold]{escape(line)}[/]")
+    console.print("Ctrl-C here removes everything.")
     try:
         while True:
             time.sleep(3600)

@@ -71,7 +71,11 @@ def _first_release(lab: Lab) -> tuple[Step, ...]:
         _step("plan shop-1.0.0 --to dev", says="What would change, from what the hosts say now."),
         _step("promote shop-1.0.0 --to dev --as alice"),
         _step("promote shop-1.0.0 --to staging --as alice"),
-        _step("promote shop-1.0.0 --to prod --as alice", Exit.WAITING),
+        _step(
+            "promote shop-1.0.0 --to prod --as alice",
+            Exit.WAITING,
+            says="Production waits for two things: some seconds of health in staging, which pass by themselves (and may be over), and a person.",
+        ),
         _step("approve prod --as alice", Exit.REFUSED, says="Who asked cannot be who approves."),
         _step("approve prod --as bob --reason reviewed"),
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from stella_pipelines.cli.aftermath import deployment_document, say_aftermath
 from stella_pipelines.cli.exits import Exit
 from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import Output, styled
@@ -17,7 +18,7 @@ from stella_pipelines.cli.session import ActorOption, JsonOption, session_of
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.deployments import choosing, records
-from stella_pipelines.deployments.errors import NothingToRetry
+from stella_pipelines.deployments.errors import NothingToRetry, NotProven
 from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState
 from stella_pipelines.deployments.plan import ComponentChange, Plan
 
@@ -69,9 +70,13 @@ def retry(
             record = asyncio.run(plane.deployments.retry_failed(session.actor(), deployment_id, reason))
         rows = plane.deployments.ledger(record.id)
         runs = _running(plane, record.environment)
-    session.output.document({**record.document(), "runs": runs})
-    session.output.table(f"Retry of {deployment_id}", ("TARGET", "STATE"), [(f"[bold]{escape(row.target)}[/]", styled(row.state)) for row in rows])
-    session.output.say(_outcome(record, runs))
+        session.output.document({**deployment_document(plane, record), "runs": runs})
+        session.output.say(f"Retry of {deployment_id}")
+        session.output.say(_outcome(record, runs))
+        if record.state is DeploymentState.SUCCEEDED:
+            session.output.table("", ("TARGET", "STATE"), [(f"[bold]{escape(row.target)}[/]", styled(row.state)) for row in rows], ids=("TARGET",))
+        else:
+            say_aftermath(plane, session.output, record)
     raise typer.Exit(Exit.DONE if record.state is DeploymentState.SUCCEEDED else Exit.FAILED)
 
 
@@ -110,8 +115,10 @@ def rollback(
         with session.output.working(f"rolling {environment} back"):
             record = asyncio.run(plane.deployments.rollback(session.actor(), environment, digest, reason))
         runs = _running(plane, environment)
-    session.output.document({**record.document(), "runs": runs})
-    session.output.say(_outcome(record, runs))
+        session.output.document({**deployment_document(plane, record), "runs": runs})
+        session.output.say(_outcome(record, runs))
+        if not record.brought_back:
+            say_aftermath(plane, session.output, record)
     raise typer.Exit(Exit.DONE if record.brought_back else Exit.FAILED)
 
 
@@ -121,9 +128,21 @@ def _intention(plane: ControlPlane, environment: str, to: Digest | None) -> str:
         unfinished = records.unfinished(tx, environment)
         if unfinished is not None and to is None:
             return f"Taking back deployment {unfinished.id} into [bold]{escape(environment)}[/], which has not ended."
-        wanted = choosing.way_back(tx, environment, to).release_digest
+        try:
+            wanted = choosing.way_back(tx, environment, to).release_digest
+        except NotProven as error:
+            raise error if to is None else _never_proven(plane, environment, to) from error
     label, runs = plane.releases.by_digest(wanted).label, _running(plane, environment)
     return f"[bold]{escape(environment)}[/]: {escape(runs or 'nothing proven')} → [bold]{escape(label)}[/]"
+
+
+def _never_proven(plane: ControlPlane, environment: str, to: Digest) -> NotProven:
+    """The refusal in the words of the one who asked: by the release's label."""
+    label = plane.releases.by_digest(to).label
+    return NotProven(
+        f"There is nothing to roll back to: {label} was never proven in {environment}.",
+        next_step=f"Name a release that ran in {environment} before, or promote this one: stella promote {label} --to {environment}.",
+    )
 
 
 def _outcome(record: DeploymentRecord, runs: str | None) -> str:
@@ -145,7 +164,7 @@ def _running(plane: ControlPlane, environment: str) -> str | None:
 def _show_plan(output: Output, plan: Plan) -> None:
     rows = [_row(target.target, change) for target in plan.targets for change in target.components]
     title = f"Plan {plan.content_digest().short} for {escape(plan.environment)}"
-    output.table(title, ("TARGET", "COMPONENT", "ACTION", "RUNS NOW", "WANTED", "WAY BACK"), rows)
+    output.table(title, ("TARGET", "COMPONENT", "ACTION", "RUNS NOW", "WANTED", "WAY BACK"), rows, ids=("TARGET", "RUNS NOW", "WANTED"))
     output.say(f"Approvals bind to the plan's digest: {plan.content_digest()}")
 
 

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from stella_pipelines.cli.exits import Exit
+from stella_pipelines.cli.files import why_unreadable
 from stella_pipelines.cli.output import Output
 from stella_pipelines.cli.session import ActorOption, JsonOption, session_of
 from stella_pipelines.core.digest import Digest
@@ -24,7 +25,7 @@ ForgetOption = Annotated[
     typer.Option(
         "--forget-target",
         metavar="TARGET",
-        help="Let this target leave although it still runs what was deployed to it. Nothing is stopped there, and nobody looks at it any more. Repeatable.",
+        help="Let this target leave, or change its place, although what was deployed still runs there. Nothing is stopped there, and nobody looks at it any more. Repeatable.",
     ),
 ]
 FileOption = Annotated[Path, typer.Option("--file", "-f", help="The estate file.", metavar="ESTATE.YAML")]
@@ -70,7 +71,7 @@ def apply(
     del as_json, actor
     session = session_of(context)
     estate, source_digest = read_estate(file)
-    with session.control_plane() as plane:
+    with session.control_plane(create=True) as plane:
         revision, changes = plane.environments.apply(session.actor(), estate, source_digest=source_digest, forget=forget_target or ())
     _show(session.output, changes, revision)
     session.output.say(
@@ -86,7 +87,9 @@ def read_estate(file: Path) -> tuple[Estate, Digest]:
         content = file.read_bytes()
         text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise EstateUnreadable(f"{file} cannot be read: {error}.", next_step="Give the estate file with -f; examples/estate.yaml is a start.") from error
+        raise EstateUnreadable(
+            f"{file} cannot be read: {why_unreadable(error)}.", next_step="Give the estate file with -f; examples/estate.yaml is a start."
+        ) from error
     return parse_estate(text, str(file), base=file.resolve().parent), Digest.of(content)
 
 

@@ -10,8 +10,10 @@ import typer
 from rich.markup import escape
 
 from stella_pipelines.cli.exits import Exit
+from stella_pipelines.cli.files import why_unreadable
 from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import styled, when
+from stella_pipelines.cli.packets import in_words, outcome_of
 from stella_pipelines.cli.session import JsonOption, session_of
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import PACKET_BYTES_MAX
@@ -56,9 +58,14 @@ def verify(
     del as_json
     output = session_of(context).output
     verified = verify_packet(_read(file), [_read(path) for path in key])
-    output.document({"verified": True, "packet": verified.packet_digest, "key_id": verified.key_id, "statement": verified.statement.document()})
+    words = in_words(verified)
+    output.document(
+        {"verified": True, **words.document(), "packet": verified.packet_digest, "key_id": verified.key_id, "statement": verified.statement.document()}
+    )
     output.say(f"[green]verified[/]  {verified.packet_digest}")
-    output.say(f"  signed by key {verified.key_id}")
+    output.say(f"  {words.kind}: {styled(words.outcome or 'no outcome is named')}, no. {words.sequence} of {escape(words.environment)}")
+    output.say(f"  release {escape(words.release or 'not named')}, by {escape(', '.join(words.actors) or 'nobody who is named')}")
+    output.say(f"  sealed {when(words.sealed_at)} by key {verified.key_id}")
     output.say(f"  says {escape(verified.statement.predicate_type)} of")
     for subject in verified.statement.subject:
         output.say(f"    {escape(subject.name)}  {subject.digest}")
@@ -106,11 +113,11 @@ def list_packets(
         packets = plane.evidence.list(transaction, environment=environment, kind=kind, limit=limit)
         if environment is not None and not packets:
             require_environment(plane, environment)  # one that left the estate keeps its evidence, and is found above
-    session.output.document(
-        [{"id": p.id, "kind": p.kind, "environment": p.environment, "sequence": p.sequence, "digest": p.digest, "sealed_at": p.sealed_at} for p in packets]
-    )
-    rows = [(p.id, styled(p.kind), escape(p.environment), str(p.sequence), p.digest.short, when(p.sealed_at)) for p in packets]
-    session.output.table("", ("PACKET", "KIND", "ENVIRONMENT", "NO.", "DIGEST", "SEALED"), rows)
+    listed = [(packet, outcome_of(packet)) for packet in packets]
+    session.output.document([{**p.model_dump(mode="json", exclude={"envelope", "key_id"}), "outcome": outcome} for p, outcome in listed])
+    rows = [(p.id, p.kind, styled(outcome), escape(p.environment), str(p.sequence), p.digest.short, when(p.sealed_at)) for p, outcome in listed]
+    columns = ("PACKET", "KIND", "OUTCOME", "ENVIRONMENT", "NO.", "DIGEST", "SEALED")
+    session.output.table("", columns, rows, ids=("PACKET", "ENVIRONMENT", "DIGEST"))
 
 
 @app.command()
@@ -143,4 +150,6 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(PACKET_BYTES_MAX + 1)
     except OSError as error:
-        raise PacketFileUnreadable(f"{path} cannot be read: {error}.", next_step="Give the packet's file and --key with the public key's file.") from error
+        raise PacketFileUnreadable(
+            f"{path} cannot be read: {why_unreadable(error)}.", next_step="Give the packet's file and --key with the public key's file."
+        ) from error

@@ -9,12 +9,14 @@ from typing import Final
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from stella_pipelines.cli.aftermath import say_aftermath
 from stella_pipelines.cli.exits import Exit
 from stella_pipelines.cli.explaining import say_why
 from stella_pipelines.cli.output import Output, styled
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.values import Value
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
+from stella_pipelines.promotions.transitions import LIVE
 
 POLL_S: Final = 0.25
 """How often the store is read while somebody watches; one indexed row each time."""
@@ -101,3 +103,5 @@ def say_outcome(plane: ControlPlane, output: Output, promotion: Promotion) -> No
         say_why(plane, output, promotion)
     if promotion.decision_packet:
         output.say(f"  evidence of the decision: {promotion.decision_packet}")
+    if promotion.deployment_id is not None and promotion.state not in LIVE:
+        say_aftermath(plane, output, plane.deployments.get(promotion.deployment_id), cause=not promotion.failure)

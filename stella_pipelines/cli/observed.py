@@ -21,7 +21,7 @@ def what_runs(proven: ReleaseRecord | None, seen: EnvironmentObservation | None,
     """`shop-2`; or what was seen instead, such as `shop-2 on 3 of 3 (shop-1 was proven)`. `components`: what the environment runs of a release."""
     if seen is None or not seen.targets or (proven is not None and seen.as_released and seen.release_digest == proven.digest):
         return proven.label if proven else "nothing yet"
-    shown = Counter(_on(target, components, release_of) for target in seen.targets)
+    shown = Counter(runs_on(target, components, release_of) for target in seen.targets)
     if proven is None and set(shown) == {"nothing"}:
         return "nothing yet"
     told = f" ({proven.label} was proven)" if proven else " (not proven)"
@@ -30,7 +30,8 @@ def what_runs(proven: ReleaseRecord | None, seen: EnvironmentObservation | None,
     return f"mixed: {', '.join(f'{what} on {count}' for what, count in shown.most_common())} of {len(seen.targets)}{told}"
 
 
-def _on(target: TargetObservation, components: Sequence[str], release_of: ReleaseOf) -> str:
+def runs_on(target: TargetObservation, components: Sequence[str], release_of: ReleaseOf) -> str:
+    """What one target runs: a release, `nothing`, or in what way it is neither."""
     if target.observation is None:
         return "no answer"
     wanted = [found for found in target.observation.components if found.running and (not components or found.component in components)]

@@ -1,17 +1,24 @@
-"""Where a command's words go: tables and colour for people on stdout, or exactly one JSON document, never both."""
+"""Where a command's words go: tables and colour for people on stdout, or exactly one JSON document, never both.
+
+Where no terminal is, a line is never broken or padded, so that ids and digests can be searched and copied; on a terminal only prose folds.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from stella_pipelines.cli.exits import Exit
 from stella_pipelines.core.errors import StellaError
@@ -35,9 +42,16 @@ STATE_STYLES = {
     "archived": "dim",
     "unhealthy": "red",
     "rolled_back": "magenta",
+    "rollback_failed": "red",
     "cancelled": "dim",
     "expired": "dim",
 }
+
+
+UNBROKEN_CHARS: Final = 100_000
+"""Wider than any line that is printed."""
+COLUMN_GAP_CHARS: Final = 1
+"""What stands between two columns of a table."""
 
 
 class Output:
@@ -82,28 +96,62 @@ class Output:
     def say(self, text: str) -> None:
         """A line for people; markup allowed, so escape what users or machines wrote."""
         if not self.as_json:
-            self.console.print(text)
+            _print(self.console, text)
 
-    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table for people; cells may hold markup."""
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], ids: Collection[str] = ()) -> None:
+        """A table for people, under a line that is its title; cells may hold markup. The columns in `ids` are never folded."""
         if self.as_json:
             return
-        table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+        if title:
+            self.say(title)
+        table = Table(header_style="bold", box=None, pad_edge=False)
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column in ids)
         for row in rows:
             table.add_row(*row)
-        self.console.print(table)
+        if self.console.is_terminal:
+            self.console.print(_AtLeast(table), crop=False)
+        else:
+            _print(self.console, escape(_unbroken(self.console, table)))
 
     def error(self, error: StellaError) -> Exit:
         """Say what happened, what is unchanged and what to do next; returns the exit code that goes with it."""
         if self.as_json:
             sys.stdout.write(json.dumps({"error": error.document()}, indent=2, ensure_ascii=False) + "\n")
         else:
-            self.errors.print(f"[bold red]{escape(error.code)}[/]  {escape(error.what)}")
-            self.errors.print(f"  {escape(error.unchanged)}")
-            self.errors.print(f"  [bold]Next:[/] {escape(error.next_step)}")
+            _print(self.errors, f"[bold red]{escape(error.code)}[/]  {escape(error.what)}")
+            _print(self.errors, f"  {escape(error.unchanged)}")
+            _print(self.errors, f"  [bold]Next:[/] {escape(error.next_step)}")
         return Exit.TRY_AGAIN if error.retryable else Exit.REFUSED
+
+
+@dataclass(frozen=True)
+class _AtLeast:
+    """A table as wide as its ids need it, also where the terminal is narrower: a line that runs over can be copied, a cut id cannot."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        needed = max((sum(self._unbroken_widths(console, options)), options.max_width))
+        yield from console.render(self.table, options.update(width=needed))
+
+    def _unbroken_widths(self, console: Console, options: ConsoleOptions) -> Iterator[int]:
+        wide = options.update(width=UNBROKEN_CHARS)
+        for column in self.table.columns:
+            measured = [Measurement.get(console, wide, cell) for cell in (column.header, *column.cells)]
+            yield max((one.maximum if column.no_wrap else one.minimum for one in measured), default=0) + COLUMN_GAP_CHARS
+
+
+def _unbroken(console: Console, table: Table) -> str:
+    """The table's lines as they are without a terminal's edge, and without blanks at their ends."""
+    segments = console.render(table, console.options.update(width=UNBROKEN_CHARS))
+    return "\n".join(line.rstrip() for line in "".join(segment.text for segment in segments).splitlines())
+
+
+def _print(console: Console, text: str) -> None:
+    """Print what may hold markup. Only a terminal folds it, between words, and not where a word is wider than the terminal."""
+    longest = max((len(word) for word in Text.from_markup(text).plain.split()), default=0)
+    console.print(text, soft_wrap=not console.is_terminal or longest > console.width)
 
 
 def styled(state: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from stella_pipelines.cli.aftermath import deployment_document
 from stella_pipelines.cli.exits import Exit
 from stella_pipelines.cli.following import follow
 from stella_pipelines.cli.names import require_environment
@@ -144,5 +145,6 @@ def _finish(plane: ControlPlane, output: Output, promotion: Promotion, wait: boo
         output.document(plane.promotions.get(promotion.id).document())
         raise typer.Exit(Exit.DONE)
     followed = follow(plane, output, promotion.id, timeout_s, past_revision)
-    output.document(followed.promotion.document())
+    deployment = plane.deployments.get(followed.promotion.deployment_id) if followed.promotion.deployment_id else None
+    output.document({**followed.promotion.document(), "deployment": deployment_document(plane, deployment) if deployment else None})
     raise typer.Exit(followed.exit)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from stella_pipelines.cli.files import why_unreadable
 from stella_pipelines.cli.output import Output, styled, when
 from stella_pipelines.cli.session import ActorOption, JsonOption, session_of
 from stella_pipelines.core.digest import Digest
@@ -67,7 +68,7 @@ def create(
     session = session_of(context)
     references = _images(images)
     source = ReleaseSource(repository=repository, commit=commit, author=author, build=build)
-    with session.control_plane() as plane, session.output.working(f"resolving {len(references)} image(s)") as tell:
+    with session.control_plane(create=True) as plane, session.output.working(f"resolving {len(references)} image(s)") as tell:
 
         def registry(host: str) -> RegistryPort:
             tell(f"resolving {len(references)} image(s), asking {host}")
@@ -111,7 +112,7 @@ def list_releases(
         records = plane.releases.list(name=name, limit=limit)
     session.output.document([record.document() for record in records])
     rows = [(escape(record.label), styled(record.state.value), record.digest or "–", when(record.release.created_at)) for record in records]
-    session.output.table("", ("RELEASE", "STATE", "IDENTITY", "CREATED"), rows)
+    session.output.table("", ("RELEASE", "STATE", "IDENTITY", "CREATED"), rows, ids=("RELEASE", "IDENTITY"))
 
 
 @app.command()
@@ -169,7 +170,7 @@ def _read_report(file: Path) -> bytes:
             raise ReportUnreadable(f"{file} is larger than {REPORT_BYTES_MAX} bytes.", next_step="Give one report per release.")
         return file.read_bytes()
     except OSError as error:
-        raise ReportUnreadable(f"{file} cannot be read: {error}.", next_step="Give the path of a JSON report.") from error
+        raise ReportUnreadable(f"{file} cannot be read: {why_unreadable(error)}.", next_step="Give the path of a JSON report.") from error
 
 
 def _images(arguments: Sequence[str]) -> dict[str, ImageReference]:
@@ -200,4 +201,4 @@ def show_release(output: Output, record: ReleaseRecord) -> None:
         note = f"tag {escape(component.tag)} at {when(component.resolved_at)}" if component.tag else "given by digest"
         rows.append((f"[bold]{escape(component.name)}[/]", escape(component.repository), component.digest, note))
         rows.extend(("", f"  {image.platform}", image.digest, "") for image in component.platforms)
-    output.table("", ("COMPONENT", "REPOSITORY / PLATFORM", "DIGEST", "NOTE"), rows)
+    output.table("", ("COMPONENT", "REPOSITORY / PLATFORM", "DIGEST", "NOTE"), rows, ids=("REPOSITORY / PLATFORM", "DIGEST"))

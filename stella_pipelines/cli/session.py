@@ -36,16 +36,16 @@ class Session:
 
     def actor(self) -> Actor:
         """Who is asking: `--as`, `STELLA_ACTOR`, or the account that runs the command."""
-        name = self.actor_name or os.environ.get(ACTOR_VARIABLE) or getpass.getuser()
+        name = self.actor_name if self.actor_name is not None else os.environ.get(ACTOR_VARIABLE) or getpass.getuser()
         try:
             return Actor(name=name, via="cli")
         except ValidationError as error:
             raise UnknownActor(f"{name[:80]!r} is not a name that can be recorded.", next_step="Use letters, digits and . _ @ + - (--as alice).") from error
 
     @contextmanager
-    def control_plane(self) -> Iterator[ControlPlane]:
-        """The installation that the environment names, for the length of one command."""
-        with open_control_plane(Settings.from_environ(os.environ)) as plane:
+    def control_plane(self, *, create: bool = False) -> Iterator[ControlPlane]:
+        """The installation that the environment names, for the length of one command. `create`: the command may begin one."""
+        with open_control_plane(Settings.from_environ(os.environ), create=create) as plane:
             yield plane
 
 
@@ -65,9 +65,16 @@ def _use_json(context: typer.Context, value: bool) -> bool:
 
 def _use_actor(context: typer.Context, value: str | None) -> str | None:
     if value is not None:
+        if not value.strip():  # a script whose variable was empty must not act as its account
+            raise UnknownActor("--as was given without a name.", next_step="Name who asks (--as alice), or leave --as out.")
         session_of(context).actor_name = value
     return value
 
 
 JsonOption = Annotated[bool, typer.Option("--json", callback=_use_json, help="Print one JSON document instead of text.")]
-ActorOption = Annotated[str | None, typer.Option("--as", metavar="NAME", callback=_use_actor, help="Who asks (default: $STELLA_ACTOR, else your account).")]
+ActorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as", metavar="NAME", callback=_use_actor, help="Who asks (default: $STELLA_ACTOR, else your account; an empty $STELLA_ACTOR counts as unset)."
+    ),
+]

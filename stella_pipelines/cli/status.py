@@ -8,14 +8,17 @@ from typing import Annotated, Any, Final
 import typer
 from rich.markup import escape
 
-from stella_pipelines.cli.board import BoardRow, board, show_board
+from stella_pipelines.cli.aftermath import deployment_document, say_deployment
+from stella_pipelines.cli.board import BoardRow, board, release_of, show_board
 from stella_pipelines.cli.explaining import say_why
+from stella_pipelines.cli.looks import look_document, say_look
 from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import Output, styled, when
 from stella_pipelines.cli.running import hint_when_down
 from stella_pipelines.cli.session import JsonOption, session_of
 from stella_pipelines.cli.unfinished import told, unfinished_in
 from stella_pipelines.control_plane import ControlPlane
+from stella_pipelines.deployments.model import DeploymentRecord, EnvironmentObservation
 from stella_pipelines.promotions.promotion import Promotion
 from stella_pipelines.promotions.transitions import LIVE
 
@@ -77,17 +80,45 @@ def _show_all(plane: ControlPlane, output: Output, rows: list[BoardRow]) -> None
 
 def _look_at_one(plane: ControlPlane, output: Output, text: str) -> dict[str, Any]:
     found = _named(plane, text)
-    unfinished = unfinished_in(plane, found.environment if found else text)
+    environment = found.environment if found else text
+    seen = None if text.startswith("prm_") else plane.deployments.last_observation(environment)
+    deployment = _deployment_beside(plane, text, found)
+    unfinished = unfinished_in(plane, environment)
+    if seen is not None:
+        _show_look(plane, output, seen)
     if found is None:
         output.say(f"Nothing was ever promoted into {escape(text)}.")
     else:
         _show_promotion(plane, output, found)
+    if deployment is not None and deployment.ended:
+        # The promotion has said why its own deployment failed.
+        said = found is not None and found.failure is not None and found.deployment_id == deployment.id
+        say_deployment(plane, output, deployment, cause=not said)
     if unfinished is not None:
         output.say(told(unfinished, plane.clock.now()))
     if unfinished is not None or (found is not None and found.state in LIVE):
         hint_when_down(output, plane.settings)
     gates = [result.document() for result in plane.promotions.results(found.id)] if found else []
-    return {"promotion": found.document() if found else None, "gates": gates, "unfinished": unfinished.document() if unfinished else None}
+    return {
+        "promotion": found.document() if found else None,
+        "gates": gates,
+        "deployment": deployment_document(plane, deployment) if deployment else None,
+        "unfinished": unfinished.document() if unfinished else None,
+        "observation": look_document(seen) if seen else None,
+    }
+
+
+def _deployment_beside(plane: ControlPlane, text: str, found: Promotion | None) -> DeploymentRecord | None:
+    """Of an environment its newest deployment, whoever began it; of one promotion its own."""
+    if text.startswith("prm_"):
+        return plane.deployments.get(found.deployment_id) if found and found.deployment_id else None
+    return next(iter(plane.deployments.list(text, 1)), None)
+
+
+def _show_look(plane: ControlPlane, output: Output, seen: EnvironmentObservation) -> None:
+    environment = plane.environments.current()[0].environment(seen.environment)
+    if environment is not None:  # one that left the estate is not looked at any more
+        say_look(output, environment, seen, lambda digest: release_of(plane, digest), plane.clock.now())
 
 
 def _show_promotion(plane: ControlPlane, output: Output, found: Promotion) -> None:

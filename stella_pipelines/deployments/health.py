@@ -23,7 +23,7 @@ async def wait_until_healthy(connector: TargetConnector, component: ComponentSpe
             raise Unhealthy(
                 f"{component.name} did not become healthy within {rules.timeout_s:g} s; the last look said {seen}.",
                 unchanged="The version before it is still there.",
-                next_step="Read the component's last output in the ledger, and its health check in the estate.",
+                next_step="Read the component's last output with 'stella logs', and its health check in the estate.",
             )
         await asyncio.sleep(rules.interval_s)
 

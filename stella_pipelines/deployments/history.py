@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import sqlalchemy as sa
+
 from stella_pipelines.core.clock import Clock
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.deployments import observing, records
-from stella_pipelines.deployments.model import DeploymentRecord
+from stella_pipelines.deployments.model import DeploymentRecord, TargetState
+from stella_pipelines.deployments.tables import deployments, ledger
 from stella_pipelines.promotions.proven import ProvenDeployment
 from stella_pipelines.promotions.records import live_promotions
 from stella_pipelines.store.database import Transaction
@@ -54,6 +57,11 @@ def in_use(tx: Transaction) -> Mapping[str, str]:
 
 
 def still_running(tx: Transaction, environment: str) -> Mapping[str, str]:
-    """Which targets still run what the environment's newest proven deployment left on them, and which deployment that is."""
-    expected = observing.expected_now(tx, environment)
-    return dict.fromkeys(expected.targets, f"what deployment {expected.deployment_id} left there (release {expected.release_digest})")
+    """Which targets still run what was proven on them last, and which deployment left it there.
+
+    That is not always the environment's newest deployment: a target within its failure budget went back to what an earlier one had proven.
+    """
+    proven = (deployments.c.environment == environment, ledger.c.state == TargetState.SUCCEEDED)
+    query = sa.select(ledger.c.target, deployments.c.id, deployments.c.release_digest).join(deployments, deployments.c.id == ledger.c.deployment_id)
+    oldest_first = tx.connection.execute(query.where(*proven).order_by(deployments.c.sequence))
+    return {row.target: f"what deployment {row.id} left there (release {row.release_digest})" for row in oldest_first}

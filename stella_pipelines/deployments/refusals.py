@@ -51,6 +51,6 @@ def aborted(actor: Actor, reason: str) -> Failure:
     error = DeploymentAborted(
         f"{actor.name} asked for a rollback while the deployment had not ended{': ' + reason if reason else ''}.",
         unchanged="Targets that had not begun were left as they were.",
-        next_step="See the ledger for what each target runs.",
+        next_step="See what each target runs with 'stella status' and the environment's name.",
     )
     return Failure.of(error)

@@ -18,6 +18,7 @@ from stella_pipelines.core.values import Value
 from stella_pipelines.environments.diff import Change, diff
 from stella_pipelines.environments.errors import EstateInUse, EstateRevisionMissing, TargetNotLeaving, TargetStillRuns
 from stella_pipelines.environments.estate import in_order, require_valid
+from stella_pipelines.environments.leaving import Leaving, what_leaves
 from stella_pipelines.environments.model import Estate
 from stella_pipelines.environments.tables import estate_revisions
 from stella_pipelines.evidence import audit
@@ -102,7 +103,7 @@ class Environments:
         """Make `new` the estate. Returns its revision and what changed; nothing, when it is the estate already.
 
         `expected_revision` is the revision that the caller looked at: when another one is applied by now, this is a `Conflict`.
-        `forget` names targets that may leave although they still run what was deployed to them; nothing is stopped there.
+        `forget` names targets that may leave, or be in another place, although they still run what was deployed to them; nothing is stopped there.
         Raises `InvalidEstate`, `EstateInUse`, `TargetStillRuns`, `TargetNotLeaving`, `Conflict`.
         """
         new = require_valid(new)
@@ -113,8 +114,9 @@ class Environments:
             changes = diff(old, new)
             if not changes:
                 return revision, ()
-            self._refuse_in_use(tx, changes)
-            self._refuse_still_running(tx, old, changes, forget)
+            leaving = what_leaves(old, new)
+            self._refuse_in_use(tx, leaving)
+            self._refuse_still_running(tx, old, leaving, forget)
             self._append(tx, old, revision, new, actor=actor, source_digest=source_digest, forgotten=forget)
         return revision + 1, changes
 
@@ -135,23 +137,24 @@ class Environments:
             reason=f"forgot the targets {', '.join(sorted(forgotten))}" if forgotten else None,
         )
 
-    def _refuse_in_use(self, tx: Transaction, changes: tuple[Change, ...]) -> None:
-        leaving = {change.subject for change in changes if _leaves(change)}
-        reasons = {subject: reason for subject, reason in self._in_use(tx).items() if subject in leaving} if leaving else {}
+    def _refuse_in_use(self, tx: Transaction, leaving: Leaving) -> None:
+        reasons = {subject: reason for subject, reason in self._in_use(tx).items() if subject in leaving.subjects} if leaving.subjects else {}
         if reasons:
             raise EstateInUse(reasons)
 
-    def _refuse_still_running(self, tx: Transaction, old: Estate, changes: tuple[Change, ...], forget: Collection[str]) -> None:
-        leaving = [target for target in old.targets if f"target/{target.name}" in {change.subject for change in changes if _leaves(change)}]
-        staying = sorted(set(forget) - {target.name for target in leaving})
+    def _refuse_still_running(self, tx: Transaction, old: Estate, leaving: Leaving, forget: Collection[str]) -> None:
+        staying = sorted(set(forget) - leaving.targets)
         if staying:
-            raise TargetNotLeaving(f"{', '.join(staying)} would not leave the estate.", next_step="Forget only targets that the new estate no longer has.")
+            raise TargetNotLeaving(
+                f"{', '.join(staying)} would not leave the estate.", next_step="Forget only targets that the new estate no longer has, or has in another place."
+            )
+        unforgotten = [target for target in old.targets if target.name in leaving.targets and target.name not in forget]
         running: dict[str, str] = {}
-        for environment in sorted({target.environment for target in leaving}):
+        for environment in sorted({target.environment for target in unforgotten}):
             running |= self._still_running(tx, environment)
-        reasons = {target.name: running[target.name] for target in leaving if target.name in running and target.name not in forget}
+        reasons = {target.name: running[target.name] for target in unforgotten if target.name in running}
         if reasons:
-            raise TargetStillRuns(reasons)
+            raise TargetStillRuns(reasons, moved={name: leaving.moved[name] for name in reasons if name in leaving.moved})
 
     def _newest(self, tx: Transaction) -> EstateRevision | None:
         row = tx.connection.execute(sa.select(estate_revisions).order_by(estate_revisions.c.revision.desc()).limit(1)).mappings().first()
@@ -162,13 +165,6 @@ class Environments:
         if read is None or read[0] != digest:
             read = self._read = (digest, _parsed(tx, digest))
         return read[1]
-
-
-def _leaves(change: Change) -> bool:
-    """Whether a thing goes away: removed, or a target that moves to another environment."""
-    if change.noun not in ("environment", "target"):
-        return False
-    return change.kind == "remove" or any(field.path == "environment" for field in change.fields)
 
 
 def _parsed(tx: Transaction, digest: Digest) -> Estate:

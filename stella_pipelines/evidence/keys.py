@@ -10,7 +10,8 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -67,6 +68,31 @@ class FileKey:
     def sign(self, content: bytes) -> bytes:
         """The Ed25519 signature of `content`."""
         return self._private.sign(content)
+
+
+class KeyWhenNeeded:
+    """A key that is loaded, or created, only when something is sealed or verified: whoever only looks leaves no key behind."""
+
+    def __init__(self, load: Callable[[], SigningKey]) -> None:
+        self._load = load
+
+    @cached_property
+    def _key(self) -> SigningKey:
+        return self._load()
+
+    @property
+    def key_id(self) -> str:
+        """SHA-256 of the public key's DER form, as 64 hex digits."""
+        return self._key.key_id
+
+    @property
+    def public_pem(self) -> bytes:
+        """The public key, for verifiers."""
+        return self._key.public_pem
+
+    def sign(self, content: bytes) -> bytes:
+        """The Ed25519 signature of `content`."""
+        return self._key.sign(content)
 
 
 def _create(path: Path) -> None:

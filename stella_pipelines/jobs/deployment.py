@@ -17,6 +17,7 @@ from stella_pipelines.deployments.engine import ProgressListener
 from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, Progress
 from stella_pipelines.jobs.failures import failures_explained
 from stella_pipelines.jobs.holding import ended_runs, holder_of
+from stella_pipelines.jobs.outcomes import tag_deployment
 from stella_pipelines.jobs.reporting import deployment_events
 
 
@@ -33,6 +34,7 @@ def roll_out(context: dg.OpExecutionContext, config: DeploymentRun, control_plan
     with failures_explained():
         gone = ended_runs(context.instance)
         record = asyncio.run(plane.deployments.run(config.promotion_id, holder_of(context.run_id), logged(context), gone=gone))
+        tag_deployment(context, record)
         yield from deployment_events(plane, context.instance, signer, record)
     raise_unless_succeeded(record)
     yield dg.Output(record.state.value, metadata={"deployment": record.id, "packet": record.packet_id or "none"})

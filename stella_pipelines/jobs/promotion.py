@@ -21,6 +21,7 @@ from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.jobs.failures import failures_explained
+from stella_pipelines.jobs.outcomes import tag_outcome
 from stella_pipelines.promotions.evaluation import Evaluation, GateResult
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
 
@@ -46,6 +47,7 @@ def gather_plan(context: dg.OpExecutionContext, config: PromotionRun, control_pl
             context.log.info(
                 f"Nothing to decide: {promotion.id} is {promotion.state} at attempt {promotion.attempt}, this run is for attempt {config.attempt}."
             )
+            tag_outcome(context, "nothing_to_decide")
             return
         asyncio.run(_look_upstream(context, plane, promotion.environment))
         plan, failure = _plan(plane, promotion)
@@ -135,6 +137,7 @@ def decide(
     plane = control_plane.plane
     with failures_explained():
         promotion, packet = plane.promotions.decide(evaluation.id)
+        tag_outcome(context, promotion.state.value)
         results = plane.promotions.results(promotion.id)
         context.log.info(f"{len(gates)} gates were asked. {promotion.release_label} into {promotion.environment}: {promotion.state}.")
         yield _event(plane, context.instance, promotion, packet, results, signer)
@@ -157,7 +160,7 @@ def _event(
     signer.verified(packet)
     with plane.store.reading() as tx:
         upstream = of_environment(plane, tx, promotion.environment, record)
-    return decision_event(promotion, record.partition_key, packet, results, upstream)
+    return decision_event(promotion, record.partition_key, packet, results, upstream, plane.settings.public_key_path)
 
 
 @dg.job(

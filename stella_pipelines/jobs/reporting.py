@@ -24,7 +24,7 @@ def deployment_events(plane: ControlPlane, instance: dg.DagsterInstance, signer:
     observation = asyncio.run(plane.deployments.observe(record.environment))
     if record.packet_id is not None:
         yield from _sealed_events(plane, signer, record, record.packet_id, observation)
-    yield check_evaluation(observation)
+    yield check_evaluation(plane, observation)
 
 
 def _sealed_events(
@@ -37,4 +37,4 @@ def _sealed_events(
     signer.verified(packet)
     if record.state is DeploymentState.SUCCEEDED:
         yield environment_event(record.environment, release, packet, target_rows(observation.targets), upstream)
-    yield packet_event(packet, release.partition_key, upstream)
+    yield packet_event(packet, release.partition_key, upstream, plane.settings.public_key_path)

@@ -21,6 +21,7 @@ from stella_pipelines.jobs.backoff import rest_after
 from stella_pipelines.jobs.deployment import logged, raise_unless_succeeded
 from stella_pipelines.jobs.failures import failures_explained
 from stella_pipelines.jobs.holding import ended_runs, holder_of
+from stella_pipelines.jobs.outcomes import tag_deployment
 from stella_pipelines.jobs.reporting import deployment_events
 from stella_pipelines.store import leases, outbox
 
@@ -40,6 +41,7 @@ def carry_on(context: dg.OpExecutionContext, config: ResumptionRun, control_plan
     with failures_explained():
         resumed = plane.deployments.resume(config.deployment_id, holder_of(context.run_id), logged(context), gone=ended_runs(context.instance))
         record = asyncio.run(resumed)
+        tag_deployment(context, record)
         yield from deployment_events(plane, context.instance, signer, record)
     raise_unless_succeeded(record)
     yield dg.Output(record.state.value, metadata={"deployment": record.id, "packet": record.packet_id or "none"})

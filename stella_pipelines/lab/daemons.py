@@ -32,7 +32,10 @@ class Daemon:
 
     def __init__(self, name: str, words: Sequence[str], log: Path) -> None:
         self.name, self.log = name, log
-        environ = {"PATH": search_path(os.environ), "HOME": str(log.parent), "LANG": "C.UTF-8"}
+        temporary = log.parent / "tmp"
+        temporary.mkdir(exist_ok=True)
+        # What a killed daemon leaves in its folder for temporary files (runc does) goes with the lab.
+        environ = {"PATH": search_path(os.environ), "HOME": str(log.parent), "TMPDIR": str(temporary), "LANG": "C.UTF-8"}
         with log.open("ab") as output:
             self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ, start_new_session=True)
 

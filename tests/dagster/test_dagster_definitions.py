@@ -13,12 +13,15 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.execution.api import create_execution_plan
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.run_coordinator import QueuedRunCoordinator
 
 from assets.catalogue import Catalogue, read_catalogue
 from assets.keys import InvalidPartitionKey, check_partition_key
+from assets.specs import asset_specs
 from stella_pipelines.definitions import definitions
+from stella_pipelines.environments.model import DockerAccess, Target
 from stella_pipelines.jobs.launcher import WarmRunLauncher
 from stella_pipelines.jobs.submission import python_origin
 from tests.support.installation import ROOT, add_release, shop_estate, small_installation
@@ -69,6 +72,24 @@ def test_no_asset_has_a_button_that_would_deploy_without_a_promotion(tmp_path: P
         graph = stella.repository().asset_graph
     assert graph.get_all_asset_keys()
     assert not [key for key in graph.get_all_asset_keys() if graph.get(key).is_executable]
+
+
+def test_a_run_that_dagster_makes_up_itself_hands_its_steps_what_is_in_memory(tmp_path: Path) -> None:
+    """A check's button launches one; with an executor of several processes, Dagster refuses to."""
+    with small_installation(tmp_path / "home") as stella:
+        stella.apply(shop_estate())
+        made_up = stella.repository().get_implicit_global_asset_job_def()
+        create_execution_plan(made_up, run_config={})
+    assert made_up.executor_def.name == "in_process"
+
+
+def test_only_an_environment_with_a_docker_engine_is_drawn_as_one(tmp_path: Path) -> None:
+    docker = Target(name="engine", environment="prod", kind="docker", docker=DockerAccess(endpoint="unix:///run/docker.sock"))
+    estate = shop_estate()
+    catalogue = Catalogue(estate=estate.model_copy(update={"targets": (docker,)}))
+    kinds = {"/".join(spec.key.path): spec.kinds for spec in asset_specs(catalogue)}
+    assert kinds["environments/prod"] == {"docker"}
+    assert kinds["environments/dev"] == set()
 
 
 def loaded_location(monkeypatch: pytest.MonkeyPatch, home: Path, database: str) -> dg.RepositoryDefinition:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from assets import publishing
 from assets.keys import DATA_VERSION_TAG, environment_key, evidence_key
 from stella_pipelines.connectors.port import Effect
 from stella_pipelines.core.actor import Actor
+from stella_pipelines.core.digest import Digest
 from stella_pipelines.deployments import looking
 from stella_pipelines.deployments.model import Progress
 from stella_pipelines.environments.estate import parse_estate
@@ -60,7 +62,7 @@ def release(stella: SmallInstallation, lab: Lab, image: str, version: str) -> Re
 def ask(stella: SmallInstallation, label: str, environment: str, actor: str = "alice") -> Promotion:
     """Launch `request_promotion` as the UI does; the promotion that it made."""
     config = {"release": label, "environment": environment, "actor": actor, "reason": "asked from the UI"}
-    done = stella.execute("request_promotion", {"ask_for_promotion": config})
+    done = stella.launch("request_promotion", config)
     assert done.success
     return stella.plane.promotions.get(done.output_for_node("ask_for_promotion"))
 
@@ -94,6 +96,30 @@ def value(metadata: Mapping[str, Any], name: str) -> Any:
     return metadata[name].value
 
 
+def running_digest(stella: SmallInstallation, environment: str) -> Digest:
+    """What the environment's only component was last seen to run."""
+    seen = stella.plane.deployments.last_observation(environment)
+    assert seen is not None
+    assert seen.targets[0].observation is not None
+    digest = seen.targets[0].observation.components[0].platform_digest
+    assert digest is not None
+    return digest
+
+
+def outcome(stella: SmallInstallation, done: dg.ExecuteInProcessResult) -> Mapping[str, str]:
+    """The tags of ours that the list of runs shows for a run."""
+    run = stella.instance.get_run_by_id(done.run_id)
+    assert run is not None
+    return {name: text for name, text in run.tags.items() if name.startswith("stella/")}
+
+
+def results(stella: SmallInstallation, environment: str) -> list[tuple[bool, str]]:
+    """Every result that was reported for the environment's check, newest first."""
+    key = dg.AssetCheckKey(environment_key(environment), CHECK)
+    found = [record.evaluation for record in stella.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)]
+    return [(evaluation.passed, evaluation.description or "") for evaluation in found if evaluation is not None]
+
+
 def failure_of(done: dg.ExecuteInProcessResult) -> Mapping[str, Any]:
     """The metadata of the failure that ended a run."""
     (failed,) = [event for event in done.all_node_events if event.is_step_failure]
@@ -114,7 +140,9 @@ def test_a_release_asked_for_in_the_ui_is_decided_deployed_and_shown(stella: Sma
     (shown,) = materialized(stella, environment_key("dev"))
     assert (shown.partition, (shown.tags or {})[DATA_VERSION_TAG]) == (record.partition_key, record.digest)
     assert value(shown.metadata, "image web") == f"{record.release.components[0].repository}@{record.release.components[0].digest}"
-    assert "| dev | web | sha256:" in value(shown.metadata, "targets")
+    runs = running_digest(stella, "dev")
+    assert f"| dev | web | {runs.short} |" in value(shown.metadata, "targets")
+    assert value(shown.metadata, "digests") == {runs.short: runs}
     assert stella.instance.get_dynamic_partitions("releases") == [record.partition_key]
 
 
@@ -132,6 +160,8 @@ def test_every_shown_packet_is_the_sealed_one_and_names_where_it_comes_from(stel
         parents = {parent["asset"]: parent for parent in value(event.metadata, "upstream")}
         assert parents["releases/shop"]["digest"] == record.digest
         assert parents["environments/dev"]["packet"].startswith("evd_")
+        assert f"--key {stella.plane.settings.public_key_path}" in value(event.metadata, "verify")
+        assert stella.plane.settings.public_key_path.is_absolute()
 
 
 def test_each_gate_is_an_op_that_says_why_and_what_would_change_it(stella: SmallInstallation, lab: Lab) -> None:
@@ -161,9 +191,9 @@ def test_prod_waits_for_a_person_who_did_not_ask(stella: SmallInstallation, lab:
     (waiting,) = stella.instance.fetch_observations(environment_key("prod"), limit=5).records
     assert "people" in value(waiting.asset_observation.metadata, "gates")  # type: ignore[union-attr]  # an observation record has one
 
-    refused = stella.execute("approve_promotion", {"approve": {"promotion": "prod", "actor": "alice"}})
+    refused = stella.launch("approve_promotion", {"promotion": "prod", "actor": "alice"})
     assert failure_of(refused)["code"] == "PROM_SELF_APPROVAL"
-    assert stella.execute("approve_promotion", {"approve": {"promotion": "prod", "actor": "bob", "reason": "looks good"}}).success
+    assert stella.launch("approve_promotion", {"promotion": "prod", "actor": "bob", "reason": "looks good"}).success
     promotion, _ = evaluate(stella, promotion)
     assert promotion.state is PromotionState.APPROVED
     assert roll_out(stella, promotion).success
@@ -176,6 +206,7 @@ def test_a_denied_promotion_is_a_run_that_succeeded_in_deciding(stella: SmallIns
     carry(stella, "shop-1.1.0", "dev", "staging")
     promotion, done = evaluate(stella, _after_soak(stella, "shop-1.1.0"))
     assert (done.success, promotion.state) == (True, PromotionState.REJECTED)
+    assert outcome(stella, done)["stella/outcome"] == "rejected"
     (sealed,) = materialized(stella, evidence_key("prod"))
     assert value(sealed.metadata, "verdict") == "deny"
     assert "| vulnerabilities | deny |" in value(sealed.metadata, "gates")
@@ -191,7 +222,7 @@ def test_a_failed_deployment_is_a_red_run_with_sealed_evidence(stella: SmallInst
     failed = roll_out(stella, promotion)
     assert not failed.success
     said = failure_of(failed)
-    assert said["state"] == "rolled_back"
+    assert said["state"] == outcome(stella, failed)["stella/outcome"] == "rolled_back"
     assert said["code"] in ("DEPLOY_UNHEALTHY", "DEPLOY_START_FAILED")
     assert value(materialized(stella, evidence_key("staging"))[0].metadata, "packet") == said["packet"]
     assert broken.partition_key not in {event.partition for event in materialized(stella, environment_key("staging"))}
@@ -210,34 +241,30 @@ def test_a_run_for_an_attempt_that_was_decided_changes_nothing(stella: SmallInst
 def test_a_target_that_does_not_answer_makes_the_promotion_wait_and_not_the_run_fail(stella: SmallInstallation, lab: Lab) -> None:
     release(stella, lab, "v1", "1.0.0")
     promotion = ask(stella, "shop-1.0.0", "dev")
-    folder = lab.hosts["dev"].folder
-    assert folder is not None
-    folder.rename(folder.with_name("unplugged"))
-    folder.write_text("a file stands where the target's folder was")
-    asked, done = evaluate(stella, promotion)
+    with unplugged(lab):
+        asked, done = evaluate(stella, promotion)
     assert done.success
     assert asked.state is PromotionState.WAITING
     assert asked.failure is not None
-    folder.unlink()
-    folder.with_name("unplugged").rename(folder)
+    assert outcome(stella, done)["stella/outcome"] == "waiting"
 
 
 @pytest.mark.parametrize(
-    ("job", "op", "config", "code"),
+    ("job", "form", "code"),
     [
-        ("request_promotion", "ask_for_promotion", {"release": "shop-9.9.9", "environment": "dev", "actor": "alice"}, "RES_RELEASE_MISSING"),
-        ("request_promotion", "ask_for_promotion", {"release": "shop-1.0.0", "environment": "moon", "actor": "alice"}, "PROM_ENVIRONMENT_UNKNOWN"),
-        ("approve_promotion", "approve", {"promotion": "prod", "actor": "bob"}, "RES_PROMOTION_MISSING"),
-        ("rollback_environment", "roll_back", {"environment": "dev", "actor": "bob", "reason": "why not"}, "DEPLOY_NOT_PROVEN"),
-        ("inspect_target", "look_at_target", {"target": "nowhere"}, "ENV_TARGET_UNKNOWN"),
-        ("deployment", "roll_out", {"promotion_id": "prm_00000000000000000000000000", "attempt": 1}, "RES_PROMOTION_MISSING"),
+        ("request_promotion", {"release": "shop-9.9.9", "environment": "dev", "actor": "alice"}, "RES_RELEASE_MISSING"),
+        ("request_promotion", {"release": "shop-1.0.0", "environment": "moon", "actor": "alice"}, "PROM_ENVIRONMENT_UNKNOWN"),
+        ("request_promotion", {"release": "shop-1.0.0", "environment": " "}, "VAL_FORM_INCOMPLETE"),
+        ("approve_promotion", {"promotion": "prod", "actor": "bob"}, "RES_PROMOTION_MISSING"),
+        ("rollback_environment", {"environment": "dev", "actor": "bob", "reason": "why not"}, "DEPLOY_NOT_PROVEN"),
+        ("rollback_environment", {"environment": "dev", "actor": "bob"}, "VAL_FORM_INCOMPLETE"),
+        ("inspect_target", {"target": "nowhere"}, "ENV_TARGET_UNKNOWN"),
+        ("deployment", {"ops": {"roll_out": {"config": {"promotion_id": "prm_00000000000000000000000000", "attempt": 1}}}}, "RES_PROMOTION_MISSING"),
     ],
 )
-def test_bad_input_gives_one_clear_error_and_changes_nothing(
-    stella: SmallInstallation, lab: Lab, job: str, op: str, config: Mapping[str, object], code: str
-) -> None:
+def test_bad_input_gives_one_clear_error_and_changes_nothing(stella: SmallInstallation, lab: Lab, job: str, form: Mapping[str, object], code: str) -> None:
     release(stella, lab, "v1", "1.0.0")
-    said = failure_of(stella.execute(job, {op: config}))
+    said = failure_of(stella.launch(job, form))
     assert said["code"] == code
     assert said["what is unchanged"]
     assert said["what to do next"]
@@ -247,7 +274,7 @@ def test_bad_input_gives_one_clear_error_and_changes_nothing(
 def test_a_name_that_cannot_be_recorded_is_refused(stella: SmallInstallation, lab: Lab) -> None:
     release(stella, lab, "v1", "1.0.0")
     config = {"release": "shop-1.0.0", "environment": "dev", "actor": "not a name"}
-    done = stella.execute("request_promotion", {"ask_for_promotion": config})
+    done = stella.launch("request_promotion", config)
     assert "Nothing was changed" in failure_of(done)["description"]
     assert stella.plane.promotions.list() == []
 
@@ -265,9 +292,11 @@ def test_the_check_sees_what_runs_now_and_not_what_is_believed(stella: SmallInst
 def test_a_target_can_be_asked_what_it_runs(stella: SmallInstallation, lab: Lab) -> None:
     release(stella, lab, "v1", "1.0.0")
     carry(stella, "shop-1.0.0", "dev")
-    done = stella.execute("inspect_target", {"look_at_target": {"target": "dev"}})
+    done = stella.launch("inspect_target", {"target": "dev"})
     (event,) = [event for event in done.all_node_events if event.is_successful_output]
-    assert "| dev | web | sha256:" in value(event.step_output_data.metadata, "runs")
+    runs = running_digest(stella, "dev")
+    assert f"| dev | web | {runs.short} |" in value(event.step_output_data.metadata, "runs")
+    assert value(event.step_output_data.metadata, "digests") == {runs.short: runs}
 
 
 def test_a_rollback_from_the_ui_is_sealed_and_shown(stella: SmallInstallation, lab: Lab) -> None:
@@ -275,7 +304,8 @@ def test_a_rollback_from_the_ui_is_sealed_and_shown(stella: SmallInstallation, l
     release(stella, lab, "v2", "1.1.0")
     carry(stella, "shop-1.0.0", "dev")
     carry(stella, "shop-1.1.0", "dev")
-    assert stella.execute("rollback_environment", {"roll_back": {"environment": "dev", "actor": "bob", "reason": "slow pages"}}).success
+    rolled_back = stella.launch("rollback_environment", {"environment": "dev", "actor": "bob", "reason": "slow pages"})
+    assert (rolled_back.success, outcome(stella, rolled_back)["stella/outcome"]) == (True, "rolled_back")
     shown = materialized(stella, environment_key("dev"))
     assert next(event.partition for event in shown) == first.partition_key
     assert value(materialized(stella, evidence_key("dev"))[0].metadata, "kind") == "rollback"
@@ -300,10 +330,74 @@ def test_the_observations_sensor_looks_at_what_nobody_looked_at_for_a_while(stel
     monkeypatch.setattr(looking, "LOOK_AGAIN_S", 0.0)
     assert stella.tick("observations").skip_message == "dev: healthy"
     asyncio.run(_remove(stella, "dev"))
-    assert stella.tick("observations").skip_message == "dev: not as released or not healthy: dev"
+    said = stella.tick("observations").skip_message
+    assert said == "dev: not as released or not healthy: dev (reported: the check of dev FAILED)"
     seen = stella.plane.deployments.last_observation("dev")
     assert seen is not None
     assert not seen.healthy
+
+
+def test_an_outage_and_its_end_are_one_result_each(stella: SmallInstallation, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev")
+    monkeypatch.setattr(looking, "LOOK_AGAIN_S", 0.0)
+    (deployed,) = results(stella, "dev")
+    assert deployed == (True, "Every target runs what was released.")
+    stella.tick("observations")
+    with unplugged(lab):
+        for _ in range(3):
+            stella.tick("observations")
+        assert results(stella, "dev") == [(False, "dev: web does not run."), deployed]
+        assert not _check(stella, "dev").passed
+        stella.tick("observations", cursor=None)
+        reported_by_hand = len(results(stella, "dev"))
+        assert reported_by_hand == 3, "the check that was run by hand, and nothing again from the sensor"
+    for _ in range(3):
+        stella.tick("observations")
+    assert results(stella, "dev")[0] == deployed
+    assert len(results(stella, "dev")) == reported_by_hand + 1
+
+
+def test_a_component_that_is_gone_is_named_in_the_result(stella: SmallInstallation, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev")
+    monkeypatch.setattr(looking, "LOOK_AGAIN_S", 0.0)
+    asyncio.run(_remove(stella, "dev"))
+    stella.tick("observations")
+    assert results(stella, "dev")[0] == (False, "dev: web does not run.")
+
+
+def test_an_environment_that_is_being_changed_is_no_outage(stella: SmallInstallation, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    carry(stella, "shop-1.0.0", "dev")
+    monkeypatch.setattr(looking, "LOOK_AGAIN_S", 0.0)
+    (record,) = stella.plane.deployments.list("dev")
+    asyncio.run(_remove(stella, "dev"))
+    with monkeypatch.context() as at_work:
+        at_work.setattr(type(stella.plane.deployments), "unfinished", lambda _: [record])
+        assert "reported" not in (stella.tick("observations").skip_message or "")
+    assert len(results(stella, "dev")) == 1
+    stella.tick("observations")
+    assert len(results(stella, "dev")) == 2
+
+
+def test_the_list_of_runs_says_what_each_came_to(stella: SmallInstallation, lab: Lab) -> None:
+    release(stella, lab, "v1", "1.0.0")
+    form = {"release": "shop-1.0.0", "environment": "dev", "actor": "alice"}
+    asked = stella.launch("request_promotion", form)
+    promotion = stella.plane.promotions.get(asked.output_for_node("ask_for_promotion"))
+    about = {"stella/promotion": promotion.id, "stella/release": "shop-1.0.0", "stella/promotes_to": "dev"}
+    assert outcome(stella, asked) == {"stella/outcome": "requested", **about}
+    (event,) = [event for event in asked.all_node_events if event.is_successful_output]
+    assert value(event.step_output_data.metadata, "its runs") == f"/runs?q[0]=tag%3Astella%2Fpromotion%3D{promotion.id}"
+    _, decided = evaluate(stella, promotion)
+    assert outcome(stella, decided)["stella/outcome"] == "approved"
+    rolled_out = roll_out(stella, promotion)
+    assert outcome(stella, rolled_out) == {"stella/outcome": "deployed", "stella/deployment": stella.plane.deployments.list("dev")[0].id}
+    _, again = evaluate(stella, promotion)
+    assert outcome(stella, again)["stella/outcome"] == "nothing_to_decide"
+    looked = stella.launch("inspect_target", {"target": "dev"})
+    assert outcome(stella, looked) == {"stella/outcome": "looked"}
 
 
 def test_a_second_run_of_a_deployment_does_not_disturb_the_first(stella: SmallInstallation, lab: Lab) -> None:
@@ -324,7 +418,7 @@ def test_a_retry_from_the_ui_says_when_there_is_nothing_to_try_again(stella: Sma
     release(stella, lab, "v1", "1.0.0")
     carry(stella, "shop-1.0.0", "dev")
     (done,) = stella.plane.deployments.list("dev")
-    said = failure_of(stella.execute("retry_deployment", {"retry_failed": {"deployment": done.id, "actor": "bob"}}))
+    said = failure_of(stella.launch("retry_deployment", {"deployment": done.id, "actor": "bob"}))
     assert said["code"] == "DEPLOY_NOTHING_TO_RETRY"
 
 
@@ -386,6 +480,18 @@ def _check(stella: SmallInstallation, environment: str) -> dg.AssetCheckEvaluati
     job = stella.repository().get_implicit_global_asset_job_def().get_subset(asset_check_selection={key})
     (evaluation,) = job.execute_in_process(instance=stella.instance).get_asset_check_evaluations()
     return evaluation
+
+
+@contextmanager
+def unplugged(lab: Lab) -> Iterator[None]:
+    """The dev target does not answer."""
+    folder = lab.hosts["dev"].folder
+    assert folder is not None
+    folder.rename(folder.with_name("unplugged"))
+    folder.write_text("a file stands where the target's folder was")
+    yield
+    folder.unlink()
+    folder.with_name("unplugged").rename(folder)
 
 
 async def _remove(stella: SmallInstallation, target: str) -> None:

@@ -10,11 +10,14 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
+from assets.differences import DIFFERENCES_SAID_MAX, says
 from assets.keys import DATA_VERSION_TAG, image_key, release_key
 from assets.publishing import publish_release
 from sensors import observations
+from stella_pipelines.connectors.port import ComponentSpec, Observation, RunningComponent
 from stella_pipelines.core.digest import Digest
-from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, EnvironmentObservation
+from stella_pipelines.deployments.failure import Failure
+from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, EnvironmentObservation, TargetObservation
 from stella_pipelines.jobs import resumption
 from stella_pipelines.jobs.recovery import follow_dead_runs
 from stella_pipelines.jobs.resumption import resume_commanded
@@ -149,7 +152,7 @@ def test_a_deleted_run_stays_deleted_until_a_person_continues(stella: SmallInsta
     for sensor in SENSORS:
         stella.tick(sensor)
     assert stella.runs() == []
-    done = stella.execute("continue_promotion", {"continue_run": {"promotion": "dev", "actor": "alice"}})
+    done = stella.launch("continue_promotion", {"promotion": "dev", "actor": "alice"})
     assert done.success
     assert attempts(stella, promotion.id) == 2
     stella.tick("promotions")
@@ -181,11 +184,40 @@ def test_one_environment_that_cannot_be_looked_at_in_time_keeps_nobody_from_seei
 
     monkeypatch.setattr(stella.plane.deployments, "observe", observe)
     monkeypatch.setattr(observations, "LOOK_S_MAX", 0.1)
-    said = asyncio.run(observations.look_at(stella.plane, ["slow", "gone", "dev"]))
+    said = [look.says for look in asyncio.run(observations.look_at(stella.plane, ["slow", "gone", "dev"]))]
     assert said[0].startswith("slow: not all targets answered within 0.1 s")
     assert "PROM_ENVIRONMENT_UNKNOWN" in said[1]
     assert said[2].startswith("dev: not as released or not healthy")
     assert asyncio.run(observations.look_at(stella.plane, [])) == []
+
+
+def test_a_difference_names_its_target_its_component_and_its_reason(stella: SmallInstallation) -> None:
+    released, other = Digest.of(b"released"), Digest.of(b"other")
+    wanted = {name: (ComponentSpec.model_construct(name="web", platform_digest=released),) for name in ("away", "wrong", "off", "fine")}
+    running = RunningComponent.model_construct(component="web", platform_digest=other, running=True)
+    away = Failure(code="INT_TARGET_UNREACHABLE", what="No answer on port 40123.", unchanged="Nothing.", next_step="Start it.")
+
+    def target(name: str, *components: RunningComponent) -> TargetObservation:
+        return TargetObservation.model_construct(target=name, observation=Observation.model_construct(components=components))
+
+    targets = (
+        TargetObservation(target="away", observation=None, failure=away),
+        target("wrong", running),
+        target("off"),
+        TargetObservation.model_construct(target="fine", as_released=True),
+        target("new"),
+    )
+    seen = EnvironmentObservation.model_construct(environment="dev", deployment_id="dep_1", targets=targets)
+    assert says(seen, wanted) == (
+        "away: no answer (INT_TARGET_UNREACHABLE). "
+        f"wrong: web runs {other.short} instead of {released.short}. "
+        "off: web does not run. "
+        "new: nothing is proven to have been released there."
+    )
+    many = seen.model_copy(update={"targets": targets[:1] * (DIFFERENCES_SAID_MAX + 2)})
+    assert says(many, wanted).endswith("And 2 more differences.")
+    assert says(seen.model_copy(update={"targets": ()}), wanted) == "dev has no targets, so nothing can be proven."
+    assert says(seen.model_copy(update={"deployment_id": None}), wanted) == "Nothing was deployed into dev yet."
 
 
 def test_environments_whose_looks_never_end_do_not_starve_the_others() -> None:

@@ -33,6 +33,17 @@ UP_TIMEOUT_S = 240.0
 CARRY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
 RUNS = "{ runsOrError { ... on Runs { results { jobName status runId tags { key value } } } } }"
+EXECUTE = """mutation {
+  launchPipelineExecution(executionParams: {
+    selector: {
+      repositoryLocationName: "stella", repositoryName: "__repository__", pipelineName: "__ASSET_JOB", assetSelection: [],
+      assetCheckSelection: [{assetKey: {path: ["environments", "%s"]}, name: "what_runs_is_what_was_released"}]
+    }
+    mode: "default", runConfigData: {}
+  }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
+}"""
+"""What the button of a check sends."""
+ENDED = '{ runOrError(runId: "%s") { ... on Run { status eventConnection { events { __typename } } } } }'
 ASSETS = "{ assetNodes { assetKey { path } } }"
 
 
@@ -154,6 +165,7 @@ def test_an_installation_comes_up_works_survives_crashes_and_goes(tmp_path: Path
             promotion = carried_out(plane, first)
             assert promotion.state is PromotionState.DEPLOYED
             _every_run_succeeded(address, promotion.id)
+            _a_check_is_executed_as_its_button_does_it(address)
 
             # Whatever dies comes back, and the next promotion goes through.
             for name in (r"supervisor\.submitter", r"jobs\.runner", r"dagster\._daemon"):
@@ -181,6 +193,19 @@ def _every_run_succeeded(address: str, promotion_id: str) -> None:
     runs = eventually(ended, CARRY_TIMEOUT_S)
     assert {name: found["status"] for name, found in runs.items()} == {"promotion": "SUCCESS", "deployment": "SUCCESS"}
     assert all("stella/runner_pid" in {tag["key"] for tag in found["tags"]} for found in runs.values())
+
+
+def _a_check_is_executed_as_its_button_does_it(address: str) -> None:
+    launched = graphql(address, EXECUTE % "dev")["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+
+    def ended() -> dict[str, Any] | None:
+        run: dict[str, Any] = graphql(address, ENDED % launched["run"]["runId"])["runOrError"]
+        return run if run["status"] in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+    run = eventually(ended, CARRY_TIMEOUT_S)
+    assert run["status"] == "SUCCESS"
+    assert "AssetCheckEvaluationEvent" in {event["__typename"] for event in run["eventConnection"]["events"]}
 
 
 def _a_deployment_survives_its_run(address: str, plane: ControlPlane, sick: Digest) -> None:

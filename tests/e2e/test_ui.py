@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -32,7 +34,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 PATIENCE_S = 90.0
-CONFIG = "ops:\n  {op}:\n    config:\n{lines}"
+ENDED = '{ runsOrError(filter: {pipelineName: "__ASSET_JOB"}) { ... on Runs { results { status } } } }'
 
 
 def chromium() -> str:
@@ -66,12 +68,12 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def launch(page: Page, address: str, job: str, op: str, **config: str) -> None:
+def launch(page: Page, address: str, job: str, **form: str) -> None:
     """Fill a job's launchpad and press its button."""
-    lines = "\n".join(f"      {name}: {value}" for name, value in config.items())
-    page.goto(f"{address}/locations/stella/jobs/{job}/playground/setup?mode=default&config={quote(CONFIG.format(op=op, lines=lines))}")
+    lines = "\n".join(f"{name}: {value}" for name, value in form.items())
+    page.goto(f"{address}/locations/stella/jobs/{job}/playground/setup?mode=default&config={quote(lines)}")
     button = page.get_by_role("button", name="Launch run", exact=False)
-    expect(button).to_be_enabled()
+    expect(button).to_be_enabled(timeout=PATIENCE_S * 1000)
     button.click()
     page.wait_for_url("**/runs/*")
 
@@ -88,20 +90,43 @@ def resting(environment: str, *states: str) -> Promotion:
     raise AssertionError(f"no promotion into {environment} became {' or '.join(states)}: {found}")
 
 
+def execute_check(page: Page, address: str, environment: str) -> str:
+    """Press the button of the environment's check; how its run ended."""
+    page.goto(f"{address}/assets/environments/{environment}?view=checks")
+    page.locator("button").filter(has_text=re.compile(r"^Execute$")).click()  # beside it is "Execute all"
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        runs = httpx.post(f"{address}/graphql", json={"query": ENDED}, trust_env=False).json()["data"]["runsOrError"]["results"]
+        if runs and runs[0]["status"] in ("SUCCESS", "FAILURE", "CANCELED"):
+            return str(runs[0]["status"])
+        time.sleep(0.25)
+    raise AssertionError(f"the check of {environment} was not executed")
+
+
 def test_an_operator_promotes_and_reads_the_evidence_in_the_ui(installation: str, page: Page) -> None:
-    launch(page, installation, "request_promotion", "ask_for_promotion", release="shop-1.0.0", environment="dev", actor="alice", reason="first")
+    page.goto(f"{installation}/locations/stella/jobs/request_promotion/playground")
+    for field in ("release", "environment", "actor", "reason"):
+        expect(page.get_by_text(f"{field}: ''").first).to_be_visible(timeout=PATIENCE_S * 1000)
+
+    launch(page, installation, "request_promotion", release="shop-1.0.0", environment="dev", actor="alice", reason="first")
     promotion = resting("dev", "deployed", "failed", "rolled_back")
     assert promotion.state.value == "deployed"
     assert promotion.requested_by.name == "alice"
+    page.goto(f"{installation}/runs?q[0]={quote(f'tag:stella/promotion={promotion.id}', safe='')}")
+    expect(page.get_by_text("stella/outcome: deployed").first).to_be_visible(timeout=PATIENCE_S * 1000)
+    expect(page.get_by_text("stella/outcome: requested").first).to_be_visible(timeout=PATIENCE_S * 1000)
 
-    launch(page, installation, "request_promotion", "ask_for_promotion", release="shop-1.0.0", environment="staging", actor="alice", reason="next")
+    assert execute_check(page, installation, "dev") == "SUCCESS"
+    expect(page.get_by_text("Every target runs what was released.").first).to_be_visible(timeout=PATIENCE_S * 1000)
+
+    launch(page, installation, "request_promotion", release="shop-1.0.0", environment="staging", actor="alice", reason="next")
     assert resting("staging", "deployed", "failed", "rolled_back").state.value == "deployed"
 
-    launch(page, installation, "request_promotion", "ask_for_promotion", release="shop-1.0.0", environment="prod", actor="alice", reason="live")
+    launch(page, installation, "request_promotion", release="shop-1.0.0", environment="prod", actor="alice", reason="live")
     assert resting("prod", "rejected").state.value == "rejected", "prod must refuse a release that nobody has scanned"
 
     page.goto(f"{installation}/assets/environments/dev")
-    expect(page.get_by_text("shop-1.0.0@").first).to_be_visible()
+    expect(page.get_by_text("shop-1.0.0@").first).to_be_visible(timeout=PATIENCE_S * 1000)
     page.goto(f"{installation}/assets/evidence/prod")
-    expect(page.get_by_text("evd_").first).to_be_visible()
+    expect(page.get_by_text("evd_").first).to_be_visible(timeout=PATIENCE_S * 1000)
     assert promotion.decision_packet is not None

@@ -54,7 +54,7 @@ def test_the_end_of_the_timeout_has_an_exit_code_of_its_own(speaking: Speaking, 
 
 
 def test_without_a_live_promotion_the_newest_one_is_shown_with_its_reasons(stella: Stella, speaking: Speaking, applied: Lab) -> None:
-    assert stella("status", "prod") == (Exit.DONE, {"promotion": None, "gates": [], "unfinished": None})
+    assert stella("status", "prod") == (Exit.DONE, {"promotion": None, "gates": [], "deployment": None, "unfinished": None, "observation": None})
     assert carried_out(stella("promote", "shop-1.0.0", "--to", "prod", "--no-wait")[1]["id"]) == "rejected"
     said = speaking("status", "prod")
     assert said.code is Exit.DONE

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -114,12 +116,15 @@ def test_a_killed_rollout_over_ssh_is_resumed_and_no_container_is_made_twice(ins
     evaluate(installation.plane, promotion_id)
     since = time.time()
     command = [sys.executable, "-m", "tests.support.deploying_process", str(installation.plane.settings.home), promotion_id]
-    for count in KILL_AFTER_EVENTS:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
-            assert process.stdout is not None
-            for _ in range(count):
-                process.stdout.readline()
-            process.kill()
+    # A killed process cannot remove the folders of its SSH sockets, so it gets a folder for them that we remove. Short: a socket's path has 100 characters.
+    with tempfile.TemporaryDirectory(prefix="stella-killed-", dir="/tmp") as temporary:
+        environ = {**os.environ, "TMPDIR": temporary}
+        for count in KILL_AFTER_EVENTS:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], env=environ) as process:
+                assert process.stdout is not None
+                for _ in range(count):
+                    process.stdout.readline()
+                process.kill()
     record = asyncio.run(installation.plane.deployments.run(promotion_id, "the last one", gone=is_dead))
     assert record.state is DeploymentState.SUCCEEDED
     for host in installation.hosts("prod"):

@@ -15,7 +15,7 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import LEASE_TTL_S
 from stella_pipelines.deployments.errors import DeploymentNotDue, DeploymentUnfinished, JournalTaken, NothingToRetry, NotProven, PlanIncomplete
-from stella_pipelines.deployments.history import StoredHistory, in_use
+from stella_pipelines.deployments.history import StoredHistory, in_use, still_running
 from stella_pipelines.deployments.journal import journal_digest
 from stella_pipelines.deployments.limits import DATABASE_PATIENCE_S, LOOK_AGAIN_S
 from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, Progress, TargetState
@@ -632,3 +632,17 @@ def test_what_has_not_ended_is_in_use(store: Store) -> None:
     installation.reborn().run(promotion.id)
     with store.reading() as tx:
         assert in_use(tx) == {}
+
+
+def test_a_target_that_went_back_still_runs_what_was_proven_there_before(store: Store) -> None:
+    installation, _, v2 = _two_releases(store, 3, Rolling(batch=1, failure_budget=1))
+    (first,) = installation.deployments.list("prod")
+    with store.reading() as tx:
+        assert {target: first.id in said for target, said in still_running(tx, "prod").items()} == {"host-1": True, "host-2": True, "host-3": True}
+        assert still_running(tx, "dev") == {}
+    installation.world.fault = always({("host-2", "activate"): TargetRefused})
+    second = installation.deploy(v2)
+    with store.reading() as tx:
+        said = still_running(tx, "prod")
+    assert {target: second.id in sentence for target, sentence in said.items()} == {"host-1": True, "host-2": False, "host-3": True}
+    assert first.id in said["host-2"]

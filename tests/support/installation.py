@@ -56,8 +56,14 @@ class SmallInstallation:
         return Submitter(self.instance, self.repository().get_job, location, holder)
 
     def execute(self, job: str, ops: Mapping[str, Mapping[str, object]]) -> dg.ExecuteInProcessResult:
-        """Run a job to its end in this process."""
-        config = {"ops": {name: {"config": dict(values)} for name, values in ops.items()}}
+        """Run a job of the outbox to its end in this process."""
+        return self._execute(job, {"ops": {name: {"config": dict(values)} for name, values in ops.items()}})
+
+    def launch(self, job: str, form: Mapping[str, object]) -> dg.ExecuteInProcessResult:
+        """Run an operator's job to its end in this process, with what stands in the Launchpad."""
+        return self._execute(job, dict(form))
+
+    def _execute(self, job: str, config: dict[str, Any]) -> dg.ExecuteInProcessResult:
         return self.repository().get_job(job).execute_in_process(run_config=config, instance=self.instance, raise_on_error=False)
 
     def tick(self, sensor: str, cursor: str | None = None) -> dg.SensorExecutionData:

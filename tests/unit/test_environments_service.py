@@ -36,9 +36,9 @@ class SteppingClock:
         return self._now
 
 
-def estate(*names: str, targets: Mapping[str, str] | None = None) -> Estate:
+def estate(*names: str, targets: Mapping[str, str] | None = None, root: str = "") -> Estate:
     environments = ", ".join(f"{name}: {{gates: none}}" for name in names)
-    lines = ", ".join(f"{name}: {{environment: {where}, process: {{directory: /{name}}}}}" for name, where in (targets or {}).items())
+    lines = ", ".join(f"{name}: {{environment: {where}, process: {{directory: {root}/{name}}}}}" for name, where in (targets or {}).items())
     return parse_estate(f"environments: {{{environments}}}\ntargets: {{{lines}}}\n", "estate.yaml")
 
 
@@ -148,6 +148,27 @@ def test_a_target_that_still_runs_something_leaves_only_when_it_is_forgotten(sto
     assert environments.current() == (before, 1)
     assert environments.apply(ADA, estate("dev", targets={"d1": "dev"}), source_digest=SOURCE, forget=["p1"])[0] == 2
     assert [entry.reason for entry in trail(store)] == ["forgot the targets p1", None]
+
+
+def test_a_target_whose_place_changes_leaves_its_old_place_only_when_it_is_forgotten(store: Store) -> None:
+    environments = Environments(store, SteppingClock(), SystemIdentifiers(), still_running=lambda tx, environment: {"p1": "release two"})
+    before, after = (estate("prod", targets={"p1": "prod"}, root=root) for root in ("/old", "/new"))
+    environments.apply(ADA, before, source_digest=SOURCE)
+    with pytest.raises(TargetStillRuns, match=r"another place \(process /new/p1\), while its old one \(process /old/p1\) still runs release two") as caught:
+        environments.apply(ADA, after, source_digest=SOURCE)
+    assert "the same host only got another address" in caught.value.next_step
+    assert environments.current() == (before, 1)
+    assert environments.apply(ADA, after, source_digest=SOURCE, forget=["p1"])[0] == 2
+    assert [entry.reason for entry in trail(store)] == ["forgot the targets p1", None]
+
+
+def test_a_target_in_use_stays_in_its_place(store: Store) -> None:
+    environments = Environments(store, SteppingClock(), SystemIdentifiers(), in_use=lambda tx: {"target/p1": "deployment dep_1 has not ended"})
+    before, after = estate("prod", targets={"p1": "prod"}), estate("prod", targets={"p1": "prod"}, root="/elsewhere")
+    environments.apply(ADA, before, source_digest=SOURCE)
+    with pytest.raises(EstateInUse, match="target/p1"):
+        environments.apply(ADA, after, source_digest=SOURCE, forget=["p1"])
+    assert environments.current() == (before, 1)
 
 
 def test_two_applies_at_once_are_two_revisions_or_one_conflict(store: Store) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from docker.errors import TLSParameterError
 from docker.tls import TLSConfig
@@ -32,14 +33,15 @@ async def opened(access: DockerAccess, environ: Mapping[str, str], target: str) 
     if access.tls is None and access.ssh is None:
         yield EngineAddress(access.endpoint)
         return
-    with _private_folder() as folder:
-        if access.ssh is not None:
-            remote_path = access.endpoint.removeprefix("unix://")
-            async with forwarded_socket(access.ssh, remote_path, folder, environ, target) as local:
-                yield EngineAddress(f"unix://{local}")
-        elif access.tls is not None:
-            key = _written(folder / "key.pem", resolved(access.tls.key, environ, f"target {target}"))
+    if access.tls is not None:
+        with _readable(resolved(access.tls.key, environ, f"target {target}")) as key:
             yield EngineAddress(access.endpoint, _mutual_tls(access.tls, key, target))
+        return
+    assert access.ssh is not None
+    with _private_folder() as folder:
+        remote_path = access.endpoint.removeprefix("unix://")
+        async with forwarded_socket(access.ssh, remote_path, folder, environ, target) as local:
+            yield EngineAddress(f"unix://{local}")
 
 
 @contextmanager
@@ -49,12 +51,30 @@ def _private_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _written(path: Path, secret: Secret) -> Path:
-    """The key in a file, since TLS libraries read keys from files only."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secret.reveal() + "\n")
-    return path
+@contextmanager
+def _readable(secret: Secret) -> Iterator[Path]:
+    """The key under a path, since TLS libraries read keys from files only.
+
+    On Linux the file has no name in any folder: it is gone with this process, however that ends.
+    """
+    if sys.platform == "linux":
+        with os.fdopen(os.memfd_create("key"), "w") as file:
+            os.fchmod(file.fileno(), 0o600)
+            _write(file, secret)
+            yield Path(f"/proc/self/fd/{file.fileno()}")
+        return
+    with _private_folder() as folder, (folder / "key.pem").open("x", opener=_private) as file:
+        _write(file, secret)
+        yield folder / "key.pem"
+
+
+def _write(file: TextIO, secret: Secret) -> None:
+    file.write(secret.reveal() + "\n")
+    file.flush()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _mutual_tls(access: TlsAccess, key: Path, target: str) -> TLSConfig:

@@ -105,7 +105,11 @@ def _judge_soak(where: str, proven: ProvenDeployment, healthy_since: Instant, fa
 
 def _wait_for_a_look(where: str, reason: str, facts: PreviousInputs) -> GateVerdict:
     again = facts.now + timedelta(seconds=LOOK_AGAIN_S)
-    return wait(reason, until=again, would_change=(f"Observe the environment {where}; the gate is asked again at {moment(again)}.",))
+    return wait(
+        reason,
+        until=again,
+        would_change=(f"Nothing, while 'stella up' runs: it looks at {where} about once a minute, and the gate is asked again at {moment(again)}.",),
+    )
 
 
 def _all_of(verdicts: list[GateVerdict]) -> GateVerdict:

@@ -25,7 +25,8 @@ ForgetOption = Annotated[
     typer.Option(
         "--forget-target",
         metavar="TARGET",
-        help="Let this target leave, or change its place, although what was deployed still runs there. Nothing is stopped there, and nobody looks at it any more. Repeatable.",
+        help="Let this target leave, or change its place, although what was deployed still runs there. Nothing is stopped, and nobody looks any more. "
+        "Repeatable.",
     ),
 ]
 FileOption = Annotated[Path, typer.Option("--file", "-f", help="The estate file.", metavar="ESTATE.YAML")]

@@ -39,9 +39,7 @@ class Recovered(Value):
 def reevaluate_due(plane: ControlPlane) -> list[Recovered]:
     """Ask the gates again whose time to wait is over, and expire what waited too long."""
     plane.promotions.expire_due()
-    due = plane.promotions.due_for_reevaluation(plane.clock.now())
-    for promotion_id in due:
-        plane.promotions.reevaluate(promotion_id)
+    due = [one for one in plane.promotions.due_for_reevaluation(plane.clock.now()) if plane.promotions.reevaluate_if_due(one)]
     return [Recovered(promotion_id=promotion_id, reason="the time that it waited for has come") for promotion_id in due]
 
 

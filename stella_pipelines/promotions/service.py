@@ -172,6 +172,16 @@ class Promotions:
         with self._store.reading() as tx:
             return records.due_promotions(tx, now or self._clock.now())
 
+    def reevaluate_if_due(self, promotion_id: str) -> bool:
+        """Ask the gates again if the promotion still waits and its time has come; whether they are. Two who look at the clock ask once."""
+        now = self._clock.now()
+        with self._store.writing() as tx:
+            promotion = records.promotion(tx, promotion_id)
+            if promotion.state is not PromotionState.WAITING or promotion.waiting_until is None or promotion.waiting_until > now:
+                return False
+            self._mover.reevaluate(tx, promotion, now)
+            return True
+
     def reevaluate(self, promotion_id: str, actor: Actor = SYSTEM, reason: str | None = None) -> Promotion:
         """Ask the gates of an undecided promotion again, under a new attempt. A decided one is returned as it is."""
         with self._store.writing() as tx:

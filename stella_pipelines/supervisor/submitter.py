@@ -1,4 +1,6 @@
-"""Turns outbox rows into runs within a quarter of a second. `python -m stella_pipelines.supervisor.submitter CODE_SOCKET WEB_URL`.
+"""Turns outbox rows into runs within a quarter of a second, and asks gates again whose time has come.
+
+`python -m stella_pipelines.supervisor.submitter CODE_SOCKET WEB_URL`.
 
 Only for speed: the sensors do the same every five seconds. It also reloads the code location when the estate changes.
 """
@@ -22,21 +24,27 @@ from assets.catalogue import read_catalogue
 from stella_pipelines.control_plane import ControlPlane, open_control_plane
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.settings import Settings
+from stella_pipelines.jobs.recovery import reevaluate_due
 from stella_pipelines.jobs.submission import CODE_LOCATION, Submitter, python_origin, submit_pending
 from stella_pipelines.supervisor.reloading import Reloading
 
 log = logging.getLogger("stella.submitter")
 
 POLL_S: Final = 0.25
+DUE_POLL_S: Final = 1.0
 CATALOGUE_POLL_S: Final = 2.0
 TROUBLE_PAUSE_S: Final = 2.0
 
 
 def serve(plane: ControlPlane, submitter: Submitter, reloading: Reloading, stopping: threading.Event) -> None:
     """Submit and reload until `stopping` is set. Trouble that may pass is waited out; anything else ends the process, which is started again."""
-    look_again_at = 0.0
+    look_again_at = due_again_at = 0.0
     while not stopping.wait(POLL_S):
         try:
+            if time.monotonic() >= due_again_at:
+                for found in reevaluate_due(plane):
+                    log.info("%s is asked again: %s", found.promotion_id, found.reason)
+                due_again_at = time.monotonic() + DUE_POLL_S
             for run_id in submit_pending(plane, submitter):
                 log.info("submitted run %s", run_id)
             if time.monotonic() >= look_again_at:

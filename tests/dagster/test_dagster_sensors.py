@@ -275,7 +275,9 @@ def test_a_wait_whose_time_has_come_is_asked_again(stella: SmallInstallation, mo
     stella.execute("promotion", {"gather_plan": {"promotion_id": promotion.id, "attempt": 1}})
     waiting = stella.plane.promotions.get(promotion.id)
     assert (waiting.state, waiting.waiting_until is not None) == (PromotionState.WAITING, True)
-    monkeypatch.setattr(type(stella.plane.promotions), "due_for_reevaluation", lambda *_: [promotion.id])
+    assert waiting.waiting_until is not None
+    due = waiting.waiting_until
+    monkeypatch.setattr(type(stella.plane.clock), "now", lambda _: due)
     said = stella.tick("approvals").skip_message or ""
     assert "the time that it waited for has come" in said
     assert stella.plane.promotions.get(promotion.id).attempt == 2

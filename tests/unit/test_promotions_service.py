@@ -272,10 +272,12 @@ def test_a_freeze_waits_for_the_next_open_slot(room_of: MakeRoom) -> None:
     waiting = room.evaluate(room.request())
     assert waiting.waiting_until == NOW + timedelta(hours=2)
     room.clock.forward(7199)
+    assert not room.promotions.reevaluate_if_due(waiting.id)
     assert room.promotions.due_for_reevaluation() == []
     room.clock.forward(1)
     assert room.promotions.due_for_reevaluation() == [waiting.id]
-    again = room.promotions.reevaluate(waiting.id)
+    assert [room.promotions.reevaluate_if_due(waiting.id) for _ in range(2)] == [True, False], "two who look at the clock ask once"
+    again = room.promotions.get(waiting.id)
     assert (again.state, again.attempt) == (PromotionState.EVALUATING, 2)
     assert room.evaluate(again).state is PromotionState.APPROVED
     assert room.promotions.reevaluate(waiting.id).state is PromotionState.APPROVED

@@ -19,8 +19,9 @@ from stella_pipelines.promotions.wording import moment, span
 
 OBSERVATION_AGE_S_MAX: Final = 900.0
 """A look at an environment tells nothing about it any more when it is older than this."""
-LOOK_AGAIN_S: Final = 60.0
-"""How soon the gate is asked again when it waits for somebody to look."""
+LOOK_AGAIN_S_MIN: Final = 1.0
+LOOK_AGAIN_S_MAX: Final = 60.0
+"""How soon the gate is asked again when it waits for a look: as soon as the last one is old, within these two."""
 
 
 class Upstream(Value):
@@ -83,7 +84,7 @@ def _judge_one(upstream: Upstream, facts: PreviousInputs) -> GateVerdict:
     age_s = (facts.now - proven.observed_at).total_seconds()
     if age_s > facts.observation_age_s_max:
         said = f"{where} was last looked at {span(age_s)} ago, at {moment(proven.observed_at)}; no more than {span(facts.observation_age_s_max)} is trusted."
-        return _wait_for_a_look(where, said, facts)
+        return _wait_for_a_look(where, said, facts, age_s)
     if not proven.healthy or proven.healthy_since is None:
         return deny(
             f"{facts.release} was not observed running healthy in {where} at {moment(proven.observed_at)}.",
@@ -99,17 +100,15 @@ def _judge_soak(where: str, proven: ProvenDeployment, healthy_since: Instant, fa
         missing = f"{seen}; it must soak for {facts.soak_s:g} s, which ends at {moment(soaked_at)}."
         return wait(missing, until=soaked_at, would_change=("Only healthy time changes this; it is asked again when the soak ends.",))
     if proven.observed_at < soaked_at:
-        return _wait_for_a_look(where, f"{seen}; its soak of {facts.soak_s:g} s ended at {moment(soaked_at)}, and nobody looked since.", facts)
+        said = f"{seen}; its soak of {facts.soak_s:g} s ended at {moment(soaked_at)}, and nobody looked since."
+        return _wait_for_a_look(where, said, facts, (facts.now - proven.observed_at).total_seconds())
     return allow(f"{seen} (deployment {proven.deployment_id}).")
 
 
-def _wait_for_a_look(where: str, reason: str, facts: PreviousInputs) -> GateVerdict:
-    again = facts.now + timedelta(seconds=LOOK_AGAIN_S)
-    return wait(
-        reason,
-        until=again,
-        would_change=(f"Nothing, while 'stella up' runs: it looks at {where} about once a minute, and the gate is asked again at {moment(again)}.",),
-    )
+def _wait_for_a_look(where: str, reason: str, facts: PreviousInputs, age_s: float) -> GateVerdict:
+    """Asking the gates again takes a new look first. The older the last one, the longer it pauses: those before did not come through either."""
+    again = facts.now + timedelta(seconds=min(max(age_s, LOOK_AGAIN_S_MIN), LOOK_AGAIN_S_MAX))
+    return wait(reason, until=again, would_change=(f"A new look at {where}, which is taken when the gate is asked again by itself at {moment(again)}.",))
 
 
 def _all_of(verdicts: list[GateVerdict]) -> GateVerdict:

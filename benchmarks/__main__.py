@@ -12,8 +12,9 @@ from rich.table import Column, Table
 
 from benchmarks.deploy_overhead import deploy_overhead
 from benchmarks.row import Row
+from benchmarks.run_start import run_start
 
-BENCHMARKS: dict[str, Callable[[], list[Row]]] = {"deploy_overhead": deploy_overhead}
+BENCHMARKS: dict[str, Callable[[], list[Row]]] = {"deploy_overhead": deploy_overhead, "run_start": run_start}
 RESULT = Path("build/bench.json")
 
 

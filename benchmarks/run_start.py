@@ -1,0 +1,144 @@
+"""`run_start` and `runs_per_minute`: our launcher against Dagster's own, under the same `stella up`, queue and jobs.
+
+`run_start` is the time from the moment at which the queue hands a run to its launcher to the run's first step, as the run's own events say it.
+`runs_per_minute` counts runs that are wanted at the same moment, until the last one has ended, with ten at once as `dagster.yaml` allows.
+Each run is of the promotion job, and finds out in its first op that there is nothing to decide: the least that a run of ours does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+import yaml
+
+from benchmarks.row import Row
+from stella_pipelines.control_plane import ControlPlane, open_control_plane
+from stella_pipelines.core.actor import Actor
+from stella_pipelines.core.digest import Digest
+from stella_pipelines.core.settings import Settings
+from stella_pipelines.environments.model import Environment, Estate
+from stella_pipelines.jobs.submission import run_id_of
+from stella_pipelines.releases import rows
+from stella_pipelines.releases.model import PlatformImage, Release, ReleaseComponent
+from stella_pipelines.store import outbox
+from stella_pipelines.supervisor.home import instance_configuration
+from stella_pipelines.supervisor.supervisor import run
+
+ACTOR: Final = Actor(name="bench", via="test")
+STARTS: Final = 5
+AT_ONCE: Final = 10
+UP_TIMEOUT_S: Final = 240.0
+RUN_TIMEOUT_S: Final = 300.0
+STOCK: Final = {"module": "dagster._core.launcher", "class": "DefaultRunLauncher"}
+
+
+def run_start() -> list[Row]:
+    """Medians of five starts one after the other, then ten runs at once; first with our launcher, then with the stock one."""
+    ours, ours_per_minute = _measured(stock=False)
+    stock, stock_per_minute = _measured(stock=True)
+    return [
+        Row("run_start", ours, "s", "Dagster's DefaultRunLauncher", stock),
+        Row("runs_per_minute", ours_per_minute, "1/min", "Dagster's DefaultRunLauncher", stock_per_minute),
+    ]
+
+
+def _measured(*, stock: bool) -> tuple[float, float]:
+    with _installation(stock=stock) as (plane, instance):
+        subject = _cancelled_promotion(plane)
+        attempts = itertools.count(2)
+        _until_ended(instance, _wanted(plane, subject, attempts, 1))  # warms what can be warmed, and does not count
+        starts = []
+        for _ in range(STARTS):
+            run_ids = _wanted(plane, subject, attempts, 1)
+            _until_ended(instance, run_ids)
+            starts.append(_start_s(instance, *run_ids))
+        began = time.perf_counter()
+        run_ids = _wanted(plane, subject, attempts, AT_ONCE)
+        _until_ended(instance, run_ids)
+        return statistics.median(starts), 60.0 * AT_ONCE / (time.perf_counter() - began)
+
+
+def _cancelled_promotion(plane: ControlPlane) -> str:
+    """A promotion about which every further run finds out that there is nothing to decide."""
+    promotion = plane.promotions.request(ACTOR, environment="dev", release_digest=_release(plane), reason="bench")
+    return plane.promotions.cancel(ACTOR, promotion.id, "bench").id
+
+
+def _wanted(plane: ControlPlane, subject: str, attempts: Iterator[int], count: int) -> list[str]:
+    """Want some runs at the same moment, as a decision does; their ids."""
+    chosen, now = list(itertools.islice(attempts, count)), plane.clock.now()
+    with plane.store.writing() as tx:
+        for attempt in chosen:
+            outbox.enqueue(tx, "promotion", subject, attempt, {"environment": "dev"}, plane.identifiers.new("out", now), now)
+    return [run_id_of("promotion", subject, attempt) for attempt in chosen]
+
+
+def _start_s(instance: dg.DagsterInstance, run_id: str) -> float:
+    """From STARTING, which the queue writes right before it calls the launcher, to the first step."""
+    kinds = {dg.DagsterEventType.PIPELINE_STARTING, dg.DagsterEventType.STEP_START}
+    records = instance.get_records_for_run(run_id, of_type=kinds).records
+    times = {record.event_log_entry.dagster_event_type: record.event_log_entry.timestamp for record in reversed(records)}
+    return times[dg.DagsterEventType.STEP_START] - times[dg.DagsterEventType.PIPELINE_STARTING]
+
+
+def _until_ended(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
+    def ended() -> bool:
+        found = instance.get_runs(dg.RunsFilter(run_ids=run_ids))
+        return len(found) == len(run_ids) and all(one.is_finished for one in found)
+
+    _until(ended, "ended")
+
+
+def _until(holds: object, what: str) -> None:
+    assert callable(holds)
+    deadline = time.monotonic() + RUN_TIMEOUT_S
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not {what} within {RUN_TIMEOUT_S:g} s")
+        time.sleep(0.02)
+
+
+@contextmanager
+def _installation(*, stock: bool) -> Iterator[tuple[ControlPlane, dg.DagsterInstance]]:
+    """A running installation with an empty environment, and Dagster's storage opened from outside."""
+    with tempfile.TemporaryDirectory(prefix="stella-bench-") as folder:
+        home = Path(folder) / "home"
+        settings = Settings(home=home, database_url=f"sqlite:///{home / 'stella.db'}")
+        home.mkdir(mode=0o700)
+        if stock:
+            configuration = yaml.safe_load(instance_configuration(settings).read_text())
+            (home / "dagster.yaml").write_text(yaml.safe_dump(configuration | {"run_launcher": STOCK}))
+        stop, ready = threading.Event(), threading.Event()
+        with open_control_plane(settings) as plane:
+            estate = Estate(environments=(Environment(name="dev", gates="none"),))
+            plane.environments.apply(ACTOR, estate, source_digest=estate.content_digest())
+            thread = threading.Thread(target=run, args=(settings, "127.0.0.1", 0, lambda _: ready.set(), stop))
+            thread.start()
+            try:
+                if not ready.wait(UP_TIMEOUT_S):
+                    raise TimeoutError("the installation did not come up")
+                with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+                    yield plane, instance
+            finally:
+                stop.set()
+                thread.join()
+
+
+def _release(plane: ControlPlane) -> Digest:
+    """A finalized release of one image that nobody has to have."""
+    image = PlatformImage(platform="linux/amd64", digest=Digest.of(b"image"), config_digest=Digest.of(b"config"))
+    component = ReleaseComponent(name="web", repository="registry.invalid/web", digest=image.digest, platforms=(image,))
+    with plane.store.writing() as tx:
+        rows.insert_draft(tx, Release(name="bench", version="1", components=(component,), created_at=plane.clock.now()))
+    digest = plane.releases.finalize(ACTOR, "bench", "1").digest
+    assert digest is not None
+    return digest

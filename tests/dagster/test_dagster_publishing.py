@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -20,19 +19,10 @@ from stella_pipelines.evidence.tables import evidence_packets
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.releases.model import ReleaseRecord
 from tests.support.evidence import NOW
-from tests.support.installation import NESTED_RESOURCES, SmallInstallation, add_release, fast_home, shop_estate, small_installation
+from tests.support.installation import NESTED_RESOURCES, SmallInstallation, add_release
 from tests.support.intrusion import without_guards
 
 pytestmark = pytest.mark.filterwarnings(NESTED_RESOURCES)
-
-
-@pytest.fixture
-def stella(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallInstallation]:
-    with fast_home() as home, small_installation(home) as installation:
-        monkeypatch.setenv("STELLA_HOME", str(home))
-        monkeypatch.delenv("STELLA_DATABASE_URL", raising=False)
-        installation.apply(shop_estate())
-        yield installation
 
 
 @pytest.fixture

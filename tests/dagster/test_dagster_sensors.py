@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
@@ -26,19 +25,10 @@ from stella_pipelines.promotions import dead_runs
 from stella_pipelines.promotions.errors import unknown_environment
 from stella_pipelines.promotions.promotion import PromotionState
 from stella_pipelines.store import leases, outbox
-from tests.support.installation import ALICE, NESTED_RESOURCES, SmallInstallation, add_release, fast_home, shop_estate, small_installation
+from tests.support.installation import ALICE, NESTED_RESOURCES, SmallInstallation, add_release
 
 pytestmark = pytest.mark.filterwarnings(NESTED_RESOURCES)
 SENSORS = ("promotions", "approvals", "deployments", "observations", "releases")
-
-
-@pytest.fixture
-def stella(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallInstallation]:
-    with fast_home() as home, small_installation(home) as installation:
-        monkeypatch.setenv("STELLA_HOME", str(home))
-        monkeypatch.delenv("STELLA_DATABASE_URL", raising=False)
-        installation.apply(shop_estate())
-        yield installation
 
 
 @pytest.fixture

@@ -1,37 +1,27 @@
-"""The way back when things are not simple: what died in its last moments, half a retry, another machine, a store that was restored."""
+"""The way back: on command, and when things are not simple: what died in its last moments, half a retry, another machine, a store that was restored."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
 from stella_pipelines.connectors.port import TargetRefused
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.limits import LEASE_TTL_S
-from stella_pipelines.deployments.errors import PlanIncomplete
+from stella_pipelines.deployments.errors import NotProven, PlanIncomplete
 from stella_pipelines.deployments.model import DeploymentState
 from stella_pipelines.environments.errors import TargetUnknown
-from stella_pipelines.environments.model import AllAtOnce, Rolling, Strategy
+from stella_pipelines.environments.model import AllAtOnce, Rolling
 from stella_pipelines.evidence import audit
+from stella_pipelines.promotions.errors import EnvironmentUnknown
 from stella_pipelines.promotions.promotion import PromotionState
 from stella_pipelines.store.database import Store
 from stella_pipelines.store.leases import LeaseHeld
 from tests.simulation.faults import Killed, always, no_faults
 from tests.simulation.installation import ALICE, Installation, image, make_estate
-from tests.simulation.timeline import SimulatedClock, simulate
-from tests.simulation.world import World
-
-
-def two_releases(store: Store, targets: int, strategy: Strategy, **environment: Any) -> tuple[Installation, Digest, Digest]:
-    """An installation in which v1 runs everywhere and v2 is ready."""
-    clock = SimulatedClock()
-    installation = Installation(store, clock, World(clock))
-    installation.apply(make_estate(targets, strategy, **environment))
-    v1, v2 = installation.release("1"), installation.release("2")
-    assert installation.deploy(v1).state is DeploymentState.SUCCEEDED
-    return installation, v1, v2
+from tests.simulation.timeline import simulate
+from tests.support.two_releases import packet_of, two_releases, versions
 
 
 def running(installation: Installation) -> dict[str, Digest]:
@@ -158,3 +148,81 @@ def test_a_target_is_not_taken_over_while_somebody_deploys_to_it_or_when_it_is_u
         simulate(survivor.clock, survivor.deployments.take_over(ALICE, "host-2", "now"))
     with pytest.raises(TargetUnknown, match="host-9"):
         simulate(survivor.clock, survivor.deployments.take_over(ALICE, "host-9", "now"))
+
+
+# ---------------------------------------------------------------- rollback on command
+
+
+def test_a_rollback_on_command_goes_to_the_release_before(store: Store) -> None:
+    installation, v1, v2 = two_releases(store, 3, Rolling(batch=2))
+    installation.deploy(v2)
+    record = installation.rollback()
+    assert (record.kind, record.state, record.release_digest) == ("rollback", DeploymentState.SUCCEEDED, v1)
+    assert versions(installation) == {"1"}
+    assert packet_of(installation, record)[0].kind == "rollback"
+    assert installation.world.changing_most <= 2
+
+
+def test_a_second_rollback_goes_one_further_back_and_never_forward(store: Store) -> None:
+    installation, v1, v2 = two_releases(store, 1, AllAtOnce())
+    installation.deploy(v2)
+    installation.deploy(installation.release("3"))
+    assert installation.rollback().release_digest == v2
+    assert installation.rollback().release_digest == v1
+    with pytest.raises(NotProven, match="no earlier"):
+        installation.rollback()
+    assert installation.rollback(v2).release_digest == v2
+    assert installation.rollback().release_digest == v1
+
+
+def test_a_rollback_brings_the_settings_back_that_were_proven(store: Store) -> None:
+    """The estate was edited after v1 was proven. What comes back is what ran, and not v1 with settings that nobody ever tried it with."""
+    installation, v1, v2 = two_releases(store, 2, AllAtOnce())
+    installation.apply(make_estate(3, AllAtOnce(), variables={"MODE": "edited"}))
+    installation.deploy(v2)
+    record = installation.rollback()
+    assert (record.state, record.release_digest) == (DeploymentState.SUCCEEDED, v1)
+    modes = {name: found.spec.variables.get("MODE") for name in ("host-1", "host-2", "host-3") if (found := installation.world.target(name).running("web"))}
+    assert modes == {"host-1": None, "host-2": None, "host-3": "edited"}, "host-3 never ran v1, so it gets what the estate says now"
+
+
+def test_a_rollback_in_an_unknown_environment_says_so(store: Store) -> None:
+    installation, _, _ = two_releases(store, 1, AllAtOnce())
+    with pytest.raises(EnvironmentUnknown):
+        installation.rollback(environment="nosuch")
+
+
+def test_a_rollback_names_an_earlier_proven_release_or_is_refused(store: Store) -> None:
+    installation, v1, v2 = two_releases(store, 1, AllAtOnce())
+    never = installation.release("3")
+    installation.deploy(v2)
+    with pytest.raises(NotProven):
+        installation.rollback(never)
+    assert versions(installation) == {"2"}
+    assert installation.rollback(v1).state is DeploymentState.SUCCEEDED
+    assert versions(installation) == {"1"}
+
+
+def test_a_rollback_of_the_only_release_is_refused(store: Store) -> None:
+    installation, _, _ = two_releases(store, 1, AllAtOnce())
+    with pytest.raises(NotProven, match="no earlier"):
+        installation.rollback()
+
+
+def test_a_rollback_takes_back_a_deployment_that_died(store: Store) -> None:
+    installation, _, v2 = two_releases(store, 3, Rolling(batch=1))
+    promotion = installation.approve(v2)
+    mortal = installation.reborn(die_at="after activate on host-2")
+    with pytest.raises(Killed):
+        mortal.run(promotion.id)
+    assert versions(installation) == {"1", "2"}
+    survivor = installation.reborn()
+    with pytest.raises(LeaseHeld):
+        survivor.rollback()
+    survivor.clock.monotonic_s += LEASE_TTL_S
+    record = survivor.rollback()
+    assert record.state is DeploymentState.ROLLED_BACK
+    assert record.failure is not None
+    assert record.failure.code == "DEPLOY_ABORTED"
+    assert versions(installation) == {"1"}
+    assert survivor.promotions.get(promotion.id).state is PromotionState.ROLLED_BACK

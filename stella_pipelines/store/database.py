@@ -16,9 +16,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from stella_pipelines.store import limits
 from stella_pipelines.store.engines import BEGIN_OPTION, create_engine, use_write_ahead_log
 from stella_pipelines.store.errors import translated
 from stella_pipelines.store.migration import ensure_schema
+from stella_pipelines.store.outage import connect
 
 _WRITING: Final[Mapping[str, Mapping[str, Any]]] = {"sqlite": {BEGIN_OPTION: "BEGIN IMMEDIATE"}, "postgresql": {}}
 # A reading transaction is one consistent snapshot on both databases, and neither lets it write.
@@ -39,17 +41,21 @@ class Transaction:
 class Store:
     """One database. Safe to share between threads, and to carry across a fork (the child opens its own connections)."""
 
-    def __init__(self, url: str, engine: sa.Engine) -> None:
+    def __init__(self, url: str, engine: sa.Engine, patience_s: float) -> None:
         self.url = url
         self._engine = engine
+        self._patience_s = patience_s
         self._process_id = os.getpid()
         self._thread = threading.local()
 
     @classmethod
-    def open(cls, url: str, *, migrate: bool = True) -> Store:
-        """Open `sqlite:///path` or `postgresql+psycopg2://…` and bring its schema to this version under a lock."""
+    def open(cls, url: str, *, migrate: bool = True, patience_s: float = limits.OUTAGE_PATIENCE_S) -> Store:
+        """Open `sqlite:///path` or `postgresql+psycopg2://…` and bring its schema to this version under a lock.
+
+        A PostgreSQL server that is away now is an error at once; one that goes away later is waited for, `patience_s` per transaction.
+        """
         engine = create_engine(url)
-        store = cls(url, engine)
+        store = cls(url, engine, patience_s if engine.dialect.name == "postgresql" else 0.0)
         try:
             with store._errors_translated([False]):
                 if engine.dialect.name == "sqlite":
@@ -93,10 +99,10 @@ class Store:
         self._leave_inherited_connections()
         options = (_READING if read_only else _WRITING)[self._engine.dialect.name]
         committing = [False]
-        with self._errors_translated(committing), self._engine.connect() as plain:
+        with self._errors_translated(committing), connect(self._engine, self._patience_s) as plain:
             connection = plain.execution_options(**options)
-            if read_only and self._engine.dialect.name == "sqlite":
-                _forbid_writes(connection)
+            if self._engine.dialect.name == "sqlite":
+                _forbid_writes(connection, read_only)
             with connection.begin():
                 yield Transaction(connection, read_only)
                 committing[0] = not read_only
@@ -118,7 +124,8 @@ class Store:
             self._process_id = os.getpid()
 
 
-def _forbid_writes(connection: sa.Connection) -> None:
+def _forbid_writes(connection: sa.Connection, read_only: bool) -> None:
+    """Said for every transaction, because the connection may have served another one before."""
     cursor = connection.connection.cursor()
-    cursor.execute("PRAGMA query_only=ON")
+    cursor.execute(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
     cursor.close()

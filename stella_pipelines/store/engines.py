@@ -1,7 +1,8 @@
-"""How each of the two databases is opened: pools, timeouts, and who says BEGIN.
+"""How each of the two databases is opened for the store, and who says BEGIN. How a PostgreSQL pool is made: `postgres.py`.
 
 SQLite: Python's driver opens transactions on its own and late, so it is switched off (`isolation_level = None`) and SQLAlchemy's begin event
-sends the BEGIN that the transaction asked for. Connections are not pooled: opening one costs microseconds, and none can leak across a fork.
+sends the BEGIN that the transaction asked for. A few connections stay open: whoever closes the last one of a database also moves its log into
+it, which takes longer than most transactions. `Store` forgets them after a fork.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 
 from stella_pipelines.core.settings import InvalidSetting
 from stella_pipelines.store import limits
+from stella_pipelines.store.postgres import postgres_engine, store_session
 
 BEGIN_OPTION: Final = "stella_begin"
 """Execution option with the words that open an SQLite transaction."""
@@ -28,7 +30,7 @@ def create_engine(url: str) -> sa.Engine:
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(parsed)
     if parsed.get_backend_name() == "postgresql":
-        return _postgres_engine(parsed)
+        return postgres_engine(parsed, "READ COMMITTED", store_session())
     raise InvalidSetting(f"{parsed.drivername!r} is not a database that the store can use.", next_step="Use sqlite:///path or postgresql+psycopg2://….")
 
 
@@ -37,7 +39,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         raise InvalidSetting("An SQLite database in memory cannot be shared between processes.", next_step="Give a file: sqlite:////absolute/path/stella.db.")
     Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _close_to_others(url.database)
-    engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args={"timeout": limits.BUSY_TIMEOUT_S})
+    engine = sa.create_engine(url, pool_size=limits.SQLITE_CONNECTIONS_KEPT, max_overflow=-1, connect_args={"timeout": limits.BUSY_TIMEOUT_S})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -99,26 +101,3 @@ def _switch_to_wal(engine: sa.Engine) -> str:
     finally:
         raw.close()
     return str(mode)
-
-
-def _postgres_engine(url: sa.URL) -> sa.Engine:
-    options = {
-        "statement_timeout": limits.STATEMENT_TIMEOUT_S,
-        "lock_timeout": limits.BUSY_TIMEOUT_S,
-        "idle_in_transaction_session_timeout": limits.IDLE_TRANSACTION_TIMEOUT_S,
-    }
-    return sa.create_engine(
-        url,
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
-        pool_size=limits.POOL_CONNECTIONS,
-        max_overflow=limits.POOL_OVERFLOW_CONNECTIONS,
-        pool_timeout=limits.POOL_TIMEOUT_S,
-        pool_recycle=int(limits.POOL_RECYCLE_S),
-        connect_args={
-            "connect_timeout": int(limits.CONNECT_TIMEOUT_S),
-            "tcp_user_timeout": int(limits.UNACKNOWLEDGED_TIMEOUT_S * 1000),
-            "application_name": "stella",
-            "options": " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in options.items()),
-        },
-    )

@@ -8,7 +8,9 @@ that was ahead, and counts as expired: waiting for it could take as long as that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -19,6 +21,9 @@ from stella_pipelines.store.database import Transaction
 from stella_pipelines.store.limits import LEASE_CLOCK_TOLERANCE_S, LEASE_TTL_S_MAX
 from stella_pipelines.store.tables import leases
 from stella_pipelines.store.upsert import insert
+
+_NAMES_A_STATEMENT: Final = 1_000
+"""Both databases take more parameters than that in one statement."""
 
 
 class LeaseHeld(StellaError):
@@ -69,11 +74,15 @@ def acquire(tx: Transaction, name: str, holder: str, now: datetime, ttl_s: float
 
 def holder(tx: Transaction, name: str, now: datetime) -> str | None:
     """Who holds the lease now; None when it is free, or has ended."""
-    row = tx.connection.execute(sa.select(leases.c.holder, leases.c.expires_at).where(leases.c.name == name)).one_or_none()
-    if row is None or row.holder is None:
-        return None
+    return holders(tx, [name], now).get(name)
+
+
+def holders(tx: Transaction, names: Sequence[str], now: datetime) -> dict[str, str]:
+    """Who holds which of the leases now; one that is free, or has ended, is left out."""
+    held = sa.select(leases.c.name, leases.c.holder, leases.c.expires_at).where(leases.c.name.in_(names), leases.c.holder.is_not(None))
     earliest, latest = believable_ends(now)
-    return str(row.holder) if earliest < parse_instant(row.expires_at) <= latest else None
+    rows = tx.connection.execute(held) if names else ()
+    return {row.name: row.holder for row in rows if earliest < parse_instant(row.expires_at) <= latest}
 
 
 def lift(tx: Transaction, lease: Lease, above: int) -> Lease:
@@ -95,6 +104,26 @@ def renew(tx: Transaction, lease: Lease, now: datetime, ttl_s: float) -> Lease:
     if done.rowcount != 1:
         raise _lost(lease)
     return lease.model_copy(update={"expires_at": expires_at})
+
+
+def join(tx: Transaction, name: str, holder: str, now: datetime, ttl_s: float) -> Lease:
+    """Act under a lease that `holder` already has, in another process of the same work: extended, under the same token. `LeaseLost` if it is not his."""
+    token = tx.connection.execute(sa.select(leases.c.token).where(leases.c.name == name, leases.c.holder == holder)).scalar()
+    return renew(tx, Lease(name=name, holder=holder, token=token or 0, expires_at=now), now, ttl_s)
+
+
+def renew_all(tx: Transaction, held: Sequence[Lease], now: datetime, ttl_s: float) -> list[Lease]:
+    """Extend many leases like `renew`, in a few statements. When one is lost, none is extended: the caller's transaction must not commit."""
+    expires_at, found = _end(now, ttl_s), set()
+    for first in range(0, len(held), _NAMES_A_STATEMENT):
+        part = held[first : first + _NAMES_A_STATEMENT]
+        mine = leases.c.name.in_([lease.name for lease in part]) & leases.c.holder.in_({lease.holder for lease in part})
+        extended = sa.update(leases).where(mine).values(expires_at=format_instant(expires_at)).returning(leases.c.name, leases.c.holder, leases.c.token)
+        found |= {(row.name, row.holder, row.token) for row in tx.connection.execute(extended)}
+    lost = next((lease for lease in held if (lease.name, lease.holder, lease.token) not in found), None)
+    if lost is not None:
+        raise _lost(lost)
+    return [lease.model_copy(update={"expires_at": expires_at}) for lease in held]
 
 
 def release(tx: Transaction, lease: Lease) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from stella_pipelines.store import limits
 from stella_pipelines.store.engines import BEGIN_OPTION
-from stella_pipelines.store.errors import DatabaseNewer, DatabaseOlder
+from stella_pipelines.store.errors import DatabaseNewer, DatabaseOlder, DatabaseTooOld
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 VERSION_TABLE: Final = "stella_alembic_version"
@@ -30,6 +30,7 @@ def ensure_schema(engine: sa.Engine, *, migrate: bool, where: str) -> None:
     """Migrate to the newest known revision, or check that it is there. Reads only when there is nothing to do."""
     newest = known_revisions()[-1]
     with engine.connect() as connection:
+        _refuse_old_server(connection, where)
         found = _current_revision(connection)
     _refuse_newer(found, where)
     if found == newest:
@@ -37,6 +38,15 @@ def ensure_schema(engine: sa.Engine, *, migrate: bool, where: str) -> None:
     if not migrate:
         raise DatabaseOlder(f"{where} has the schema {found or '(none)'}, this version needs {newest}.", next_step="Run 'stella up' or any writing command.")
     _migrate(engine, where)
+
+
+def _refuse_old_server(connection: sa.Connection, where: str) -> None:
+    version = connection.dialect.server_version_info or (0,)
+    if connection.dialect.name == "postgresql" and version < (limits.POSTGRES_VERSION_MIN,):
+        raise DatabaseTooOld(
+            f"{where} is PostgreSQL {'.'.join(map(str, version))}, and Stella needs {limits.POSTGRES_VERSION_MIN} or later.",
+            next_step="Upgrade the server, or use another one.",
+        )
 
 
 def _current_revision(connection: sa.Connection) -> str | None:

@@ -27,6 +27,8 @@ Kind = Literal["promotion", "deployment", "resumption"]
 State = Literal["pending", "submitted", "abandoned"]
 REASON_LENGTH_MAX: Final = 2_000
 """Characters of a failure that are kept; a stack of causes says no more after that."""
+WANTED_CHANNEL: Final = "stella_outbox"
+"""Where PostgreSQL says, when the transaction commits, that a run is wanted (`wakeups.py`)."""
 
 
 class OutboxRow(Value):
@@ -52,6 +54,8 @@ def enqueue(tx: Transaction, kind: Kind, subject: str, attempt: int, payload: Ma
     row = {"id": row_id, "kind": kind, "subject": subject, "attempt": attempt, "state": "pending", "created_at": at, "updated_at": at}
     statement = insert(tx, outbox).values(**row, payload=canonical_json(dict(payload)).decode())
     tx.connection.execute(statement.on_conflict_do_nothing(index_elements=["kind", "subject", "attempt"]))
+    if tx.connection.dialect.name == "postgresql":
+        tx.connection.execute(sa.select(sa.func.pg_notify(WANTED_CHANNEL, "")))
 
 
 def pending(tx: Transaction, limit: int) -> list[OutboxRow]:

@@ -14,6 +14,7 @@ from typing import Final
 
 import stella_pipelines
 from stella_pipelines.core.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings
+from stella_pipelines.supervisor.configuration import for_database
 from stella_pipelines.supervisor.errors import DagsterConfigurationMissing
 
 CODE_LOCATION: Final = "stella"
@@ -47,14 +48,20 @@ def dagster_home(settings: Settings) -> Iterator[DagsterHome]:
         path.chmod(0o700)  # also folders that were there before; the home itself is as open as its owner wants it
     with _socket_folder(settings.home) as sockets:
         home = DagsterHome(folder, logs, sockets / "code.sock", sockets / "runner.sock")
-        (folder / "dagster.yaml").write_bytes(instance_configuration(settings).read_bytes())
+        (folder / "dagster.yaml").write_text(instance_configuration(settings))
         home.workspace.write_text(_workspace(home.code_socket))
         yield home
 
 
-def instance_configuration(settings: Settings) -> Path:
-    """The operator's `<home>/dagster.yaml` if there is one, else the embedded default (beside the jobs in a wheel, at the top of a checkout)."""
-    candidates = (settings.home / "dagster.yaml", _PACKAGE / "jobs" / "dagster.yaml", _PACKAGE.parent / "dagster.yaml")
+def instance_configuration(settings: Settings) -> str:
+    """The operator's `<home>/dagster.yaml` as it is, if there is one; else the embedded default for this database."""
+    own = settings.home / "dagster.yaml"
+    return own.read_text() if own.is_file() else for_database(_embedded().read_text(), settings.database_url, settings.home / "dagster")
+
+
+def _embedded() -> Path:
+    """Beside the jobs in a wheel, at the top of a checkout."""
+    candidates = (_PACKAGE / "jobs" / "dagster.yaml", _PACKAGE.parent / "dagster.yaml")
     for path in candidates:
         if path.is_file():
             return path

@@ -1,16 +1,29 @@
-"""Dagster's own storage on the tests' PostgreSQL server, through the variables of `deploy/dagster.postgres.yaml`."""
+"""Dagster's tables in the store's database on the tests' PostgreSQL server, made by the product's own code in a process of its own."""
 
 from __future__ import annotations
 
-import pytest
-import sqlalchemy as sa
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from stella_pipelines.core.settings import DATABASE_VARIABLE
+from stella_pipelines.supervisor.configuration import on_postgres
+
+ROOT = Path(__file__).parents[2]
 
 
-def point_dagster_at(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the five variables for a database of this server."""
-    url = sa.make_url(database_url)
-    # The tests' server listens on a socket only: without a host in the URL, the driver takes the socket's folder from PGHOST.
-    monkeypatch.setenv("PGHOST", str(url.query["host"]))
-    parts = {"HOST": "", "PORT": "5432", "USER": url.username, "PASSWORD": "none", "DATABASE": url.database}
-    for name, part in parts.items():
-        monkeypatch.setenv(f"DAGSTER_PG_{name}", str(part))
+def preparing(database_url: str, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of the process that creates or upgrades Dagster's tables there. `folder` becomes its DAGSTER_HOME."""
+    (folder / "dagster.yaml").write_text(on_postgres((ROOT / "dagster.yaml").read_text()))
+    environ = {**os.environ, "DAGSTER_HOME": str(folder), DATABASE_VARIABLE: database_url, "PYTHONPATH": str(ROOT)}
+    return [sys.executable, "-m", "stella_pipelines.jobs.instance_storage"], environ
+
+
+def prepare_dagster(database_url: str) -> None:
+    """Run that process to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        command, environ = preparing(database_url, Path(folder))
+        done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stella_pipelines.store.database import Store
+from tests.support.dagster_postgres import prepare_dagster
 from tests.support.postgres import PostgresCluster, start_or_skip
 
 KINDS = ("sqlite", "postgres")
@@ -33,6 +34,7 @@ class Databases:
         self._folder = folder
         self._cluster: PostgresCluster | None = None
         self._postgres_template: str | None = None
+        self._template_with_dagster: str | None = None
         self._count = 0
 
     @property
@@ -43,15 +45,16 @@ class Databases:
         return self._cluster
 
     @contextmanager
-    def fresh(self, kind: str, *, migrated: bool = True) -> Iterator[str]:
-        """The URL of a database of this test's own; it is gone afterwards."""
+    def fresh(self, kind: str, *, migrated: bool = True, with_dagster: bool = False) -> Iterator[str]:
+        """The URL of a database of this test's own; it is gone afterwards. `with_dagster`: on PostgreSQL, with Dagster's tables beside ours."""
         if kind == "sqlite":
             path = self._fresh_sqlite(migrated)
             yield f"sqlite:///{path}"
             for left in self._folder.glob(f"{path.name}*"):  # the database and its write-ahead log
                 left.unlink()
             return
-        name = self.cluster.create(self._template_on_postgres() if migrated else None)
+        template = self._dagster_template() if with_dagster else self._template_on_postgres() if migrated else None
+        name = self.cluster.create(template)
         try:
             yield self.cluster.url(name)
         finally:
@@ -78,3 +81,10 @@ class Databases:
             Store.open(self.cluster.url(name)).close()
             self._postgres_template = name
         return self._postgres_template
+
+    def _dagster_template(self) -> str:
+        if self._template_with_dagster is None:
+            name = self.cluster.create(self._template_on_postgres())
+            prepare_dagster(self.cluster.url(name))
+            self._template_with_dagster = name
+        return self._template_with_dagster

@@ -59,7 +59,11 @@ class PostgresCluster:
             account = pwd.getpwnam("postgres")
             os.chown(self.folder, account.pw_uid, account.pw_gid)
         self._run("initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
-        with (self.folder / "server.log").open("wb") as log:
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, also after a crash, and wait until it answers."""
+        with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._as_postgres("postgres", "-D", self._data, "-k", str(self.folder), *(f"--{k}={v}" for k, v in _SETTINGS.items())),
                 stdout=log,
@@ -67,6 +71,22 @@ class PostgresCluster:
                 env=self._environ,
             )
         self._wait()
+
+    def crash(self) -> None:
+        """End the server at once, as `pg_ctl stop -m immediate` does; what was committed comes back with `start()`."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(timeout=START_TIMEOUT_S)
+
+    def freeze(self, frozen: bool) -> None:
+        """Stop every process of the server where it stands, or let all go on."""
+        for pid in (self.process.pid, *self._children()):
+            os.kill(pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    def use_passwords_for(self, role: str) -> None:
+        """Let this role in with its password only; everybody else as before."""
+        rules = self.folder / "data" / "pg_hba.conf"
+        rules.write_text(f"local all {role} scram-sha-256\nlocal all all trust\n")
+        self.administer("SELECT pg_reload_conf()")
 
     def url(self, database: str) -> str:
         """The address of one database of this server."""
@@ -95,9 +115,11 @@ class PostgresCluster:
 
     def stop(self) -> None:
         """End the server at once; nothing in it is worth keeping."""
-        self.process.send_signal(signal.SIGQUIT)
-        self.process.wait(timeout=START_TIMEOUT_S)
+        self.crash()
         shutil.rmtree(self.folder)
+
+    def _children(self) -> list[int]:
+        return [int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
 
     @property
     def _data(self) -> str:

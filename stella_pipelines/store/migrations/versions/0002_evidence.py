@@ -39,7 +39,9 @@ def _create_packets() -> None:
         sa.UniqueConstraint("environment", "sequence", name="uq_evidence_packets_environment_sequence"),
         sa.UniqueConstraint("digest", name="uq_evidence_packets_digest"),
     )
-    op.create_index("ix_evidence_packets_sealed_at", "evidence_packets", ["sealed_at"])
+    op.create_index("ix_evidence_packets_sealed_at", "evidence_packets", ["sealed_at", "sequence", "id"])
+    op.create_index("ix_evidence_packets_kind_sealed_at", "evidence_packets", ["kind", "sealed_at", "sequence", "id"])
+    op.create_index("ix_evidence_packets_environment_kind_sequence", "evidence_packets", ["environment", "kind", "sequence"])
     op.create_table(
         "evidence_subjects",
         sa.Column("packet_id", sa.Text(), nullable=False),
@@ -76,7 +78,7 @@ def _create_audit() -> None:
         sa.PrimaryKeyConstraint("position", name="pk_audit_entries"),
         sa.UniqueConstraint("id", name="uq_audit_entries_id"),
     )
-    op.create_index("ix_audit_entries_subject", "audit_entries", ["subject"])
+    op.create_index("ix_audit_entries_subject", "audit_entries", ["subject", "position"])
 
 
 def _guard_on_sqlite() -> None:

@@ -48,7 +48,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name="uq_releases_digest"),
         sa.CheckConstraint("(state = 'draft') = (digest IS NULL)", name=op.f("ck_releases_identity")),
     )
-    op.create_index("ix_releases_created_at", "releases", ["created_at"])
+    op.create_index("ix_releases_created_at", "releases", ["created_at", "name", "version"])
+    op.create_index("ix_releases_name_created_at", "releases", ["name", "created_at", "version"])
+    op.create_table(
+        "release_components",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("component", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "component", name="pk_release_components"),
+    )
     _create_release_facts()
     for statement in _SQLITE_GUARDS if op.get_bind().dialect.name == "sqlite" else _POSTGRES_GUARDS:
         op.execute(statement)
@@ -80,7 +87,7 @@ def _create_release_facts() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    for name in ("release_reports", "release_pushes", "releases"):
+    for name in ("release_reports", "release_pushes", "release_components", "releases"):
         op.drop_table(name)
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION stella_guard_release()")

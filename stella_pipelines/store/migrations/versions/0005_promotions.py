@@ -28,7 +28,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_promotions"),
     )
     op.create_index("uq_promotions_live", "promotions", ["environment"], unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
-    op.create_index("ix_promotions_environment_requested_at", "promotions", ["environment", "requested_at"])
+    op.create_index("ix_promotions_requested_at", "promotions", ["requested_at", "id"])
+    op.create_index("ix_promotions_environment_requested_at", "promotions", ["environment", "requested_at", "id"])
     op.create_index("ix_promotions_state_waiting_until", "promotions", ["state", "waiting_until"])
     op.create_table(
         "promotion_evaluations",

@@ -61,6 +61,8 @@ def _create_deployments() -> None:
         sa.CheckConstraint("kind IN ('promotion', 'retry', 'rollback')", name=op.f("ck_deployments_kind")),
     )
     op.create_index("ix_deployments_promotion_id", "deployments", ["promotion_id"])
+    op.create_index("ix_deployments_started_at", "deployments", ["started_at", "id"])
+    op.create_index("ix_deployments_environment_release_digest", "deployments", ["environment", "release_digest", "sequence"])
     running = sa.text("state = 'running'")
     op.create_index("ix_deployments_unfinished", "deployments", ["environment"], unique=True, sqlite_where=running, postgresql_where=running)
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.values import Value
 from stella_pipelines.environments.model import Estate
 
-RELEASES_READ_MAX: Final = 1_000
-"""How many of the newest releases are read for their names and components."""
-
 
 class Catalogue(Value):
-    """What the asset graph is made from: the estate at a revision, and which components each release name was ever made of."""
+    """What the asset graph is made from: the estate at a revision, and which components the finalized releases of each name were ever made of."""
 
     estate: Estate = Estate()
     revision: int = 0
@@ -37,9 +32,6 @@ class Catalogue(Value):
 
 
 def read_catalogue(plane: ControlPlane) -> Catalogue:
-    """The catalogue as the store has it now."""
+    """The catalogue as the store has it now. It grows with the estate and the names of releases, and not with how many releases there are."""
     estate, revision = plane.environments.current()
-    releases: dict[str, set[str]] = {}
-    for record in plane.releases.list(limit=RELEASES_READ_MAX):
-        releases.setdefault(record.release.name, set()).update(image.name for image in record.release.components)
-    return Catalogue(estate=estate, revision=revision, releases={name: tuple(sorted(parts)) for name, parts in releases.items()})
+    return Catalogue(estate=estate, revision=revision, releases=plane.releases.components_of_names())

@@ -6,7 +6,7 @@ Only one sensor calls each of these functions, and Dagster runs one tick of a se
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,6 +21,7 @@ from stella_pipelines.core.limits import CLOCK_BACK_MAX_S
 from stella_pipelines.core.values import Value
 from stella_pipelines.deployments.errors import DeploymentMissing
 from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState
+from stella_pipelines.evidence.listing import newest_sequences
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.evidence.statement import Statement
 from stella_pipelines.releases.errors import ReleaseMissing
@@ -28,14 +29,24 @@ from stella_pipelines.releases.model import ReleaseRecord
 
 SETTLED_AFTER: Final = timedelta(seconds=20)
 """A packet younger than this is left to the run that sealed it."""
+Reported = dict[dg.AssetKey, set[str]]
+"""By asset the partitions that have an event, as far as they were asked for in one pass."""
 PACKETS_MAX: Final = 50
 """Packets of one environment that one tick looks at; the next tick goes on behind them."""
 
 
-def publish_release(instance: dg.DagsterInstance, record: ReleaseRecord) -> int:
+def publish_releases(instance: dg.DagsterInstance, records: Sequence[ReleaseRecord]) -> dict[str, int]:
+    """Publish some releases in this order; by label the number of events written. Dagster is asked once for each asset, and not for each release."""
+    reported: Reported = {}
+    return {record.label: publish_release(instance, record, reported) for record in records}
+
+
+def publish_release(instance: dg.DagsterInstance, record: ReleaseRecord, reported: Reported | None = None) -> int:
     """Add the release's partition, and report what is not reported yet; the number of events written."""
-    add_partition(instance, record.partition_key)
-    missing = [event for event in release_events(record) if not _reported(instance, event)]
+    known = {} if reported is None else reported
+    missing = [event for event in release_events(record) if event.partition not in _reported(instance, event.asset_key, known)]
+    if missing:
+        add_partition(instance, record.partition_key)
     for event in missing:
         instance.report_runless_asset_event(event)
     return len(missing)
@@ -57,12 +68,17 @@ class Published(Value):
 def publish_packets(plane: ControlPlane, instance: dg.DagsterInstance, read: Callable[[SealedPacket], Statement], shown: Mapping[str, int]) -> Published:
     """Report the packets that no run has reported. `shown` has the sequence up to which each environment was looked at.
 
-    A packet that cannot be trusted is not shown, and nothing of its environment behind it; the other environments go on.
+    A packet that cannot be trusted is not shown, and nothing of its environment behind it; the other environments go on. Only environments
+    with packets that were not looked at are asked for them.
     """
     estate, _ = plane.environments.current()
+    with plane.store.reading() as tx:
+        newest = newest_sequences(tx)
     seen = dict(shown)
     problems: list[str] = []
     for environment in estate.environments:
+        if newest.get(environment.name, 0) <= seen.get(environment.name, 0):
+            continue
         try:
             for sequence in _publish_environment(plane, instance, read, environment.name, seen.get(environment.name, 0)):
                 seen[environment.name] = sequence
@@ -76,10 +92,17 @@ def _publish_environment(
 ) -> Iterator[int]:
     """Report an environment's next packets; gives each one's sequence when it is through."""
     for packet in _settled_since(plane, environment, sequence):
-        # A packet's digest is the data version of exactly one event.
-        if not instance.get_event_tags_for_asset(evidence_key(environment), {DATA_VERSION_TAG: packet.digest}):
+        # A packet's digest is the data version of exactly one event. One whose run is old enough to be deleted is history, and not news.
+        if not is_history(packet.sealed_at, plane.clock.now(), plane.settings.run_retention_days) and not instance.get_event_tags_for_asset(
+            evidence_key(environment), {DATA_VERSION_TAG: packet.digest}
+        ):
             _publish_packet(plane, instance, packet, read(packet))
         yield packet.sequence
+
+
+def is_history(sealed_at: datetime, now: datetime, retention_days: int) -> bool:
+    """Whether a packet is so old that Dagster's events of its time are deleted (`jobs/retention.py`): whoever lost the cursor must not bring them back."""
+    return retention_days > 0 and now - sealed_at > timedelta(days=retention_days)
 
 
 def is_settled(sealed_at: datetime, now: datetime) -> bool:
@@ -132,7 +155,8 @@ def _release_of(plane: ControlPlane, statement: Statement) -> ReleaseRecord | No
     return None
 
 
-def _reported(instance: dg.DagsterInstance, event: dg.AssetMaterialization) -> bool:
-    assert event.partition is not None, "every event of ours has a partition"
-    found = instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=event.asset_key, asset_partitions=[event.partition]), limit=1)
-    return bool(found.records)
+def _reported(instance: dg.DagsterInstance, key: dg.AssetKey, known: Reported) -> set[str]:
+    """The partitions of an asset that have an event, read once per pass."""
+    if key not in known:
+        known[key] = set(instance.get_materialized_partitions(key))
+    return known[key]

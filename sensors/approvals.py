@@ -17,5 +17,6 @@ from stella_pipelines.jobs.recovery import reevaluate_due
 )
 def approvals_sensor(context: dg.SensorEvaluationContext, control_plane: ControlPlaneResource) -> dg.SkipReason:
     plane = control_plane.plane
+    plane.promotions.expire_due()
     recovered = reevaluate_due(plane)
     return summary(submit(context, plane), recovered)

@@ -19,11 +19,11 @@ from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.values import Value
 from stella_pipelines.deployments.model import EnvironmentObservation
 
-INTERVAL_S: Final = 15
+INTERVAL_S: Final = 20
 LOOK_S_MAX: Final = 40.0
 """How long a tick waits for its looks: Dagster gives up on a tick after a minute."""
 ENVIRONMENTS_PER_TICK: Final = 8
-"""Looked at side by side in one tick. Fifty environments are all seen within 95 s."""
+"""Looked at side by side in one tick. Fifty environments are all seen within 140 s."""
 
 
 @dg.sensor(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rich.markup import escape
 
+from stella_pipelines.cli.many_targets import parted, say_rest
 from stella_pipelines.cli.output import Output, styled, when
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.words import WORDS_CHARS_MAX, as_words
@@ -30,18 +31,18 @@ def deployment_document(plane: ControlPlane, record: DeploymentRecord) -> dict[s
     return {**record.document(), "ledger": [row.document() for row in plane.deployments.ledger(record.id)]}
 
 
-def say_deployment(plane: ControlPlane, output: Output, record: DeploymentRecord, *, cause: bool = True) -> None:
+def say_deployment(plane: ControlPlane, output: Output, record: DeploymentRecord, *, cause: bool = True, everything: bool = False) -> None:
     """What it was and how it ended in one line, its evidence, and what went wrong."""
     label = escape(plane.releases.by_digest(record.release_digest).label)
     ended = f", {when(record.ended_at)}" if record.ended else ""
     output.say(f"[bold]{record.id}[/]  {record.kind} {'to' if record.kind == 'rollback' else 'of'} {label}  {styled(record.state.value)}{ended}")
-    say_aftermath(plane, output, record, cause=cause)
+    say_aftermath(plane, output, record, cause=cause, everything=everything)
 
 
-def say_aftermath(plane: ControlPlane, output: Output, record: DeploymentRecord, *, cause: bool = True) -> None:
+def say_aftermath(plane: ControlPlane, output: Output, record: DeploymentRecord, *, cause: bool = True, everything: bool = False) -> None:
     """The evidence; and for a deployment that did not succeed its cause, the ledger and the last output of what failed.
 
-    Without `cause` where the promotion's own failure, which is the same, was said already.
+    Without `cause` where the promotion's own failure, which is the same, was said already. `everything`: a line for every target, however many.
     """
     if record.packet_id:
         output.say(f"  evidence of the {'rollback' if _went_back(record) else 'deployment'}: {record.packet_id}")
@@ -51,7 +52,9 @@ def say_aftermath(plane: ControlPlane, output: Output, record: DeploymentRecord,
         output.say(f"  [red]{escape(record.failure.code)}[/]  {escape(record.failure.what)}")
         output.say(f"         → {escape(record.failure.next_step)}")
     rows = plane.deployments.ledger(record.id)
-    output.table("", ("  TARGET", "STATE", "FAILURE"), [_cells(row) for row in rows], ids=("  TARGET", "STATE"))
+    chosen, rest = parted(rows, lambda row: row.failure is None and row.restore_failure is None, everything=everything)
+    output.table("", ("  TARGET", "STATE", "FAILURE"), [_cells(row) for row in chosen], ids=("  TARGET", "STATE"))
+    say_rest(output, [row.state for row in rest], f"stella status {record.promotion_id or escape(record.environment)} --all")
     _quote(plane, output, record, [row for row in rows if row.log is not None])
 
 

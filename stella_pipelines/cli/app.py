@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import typer.main
 
-from stella_pipelines.cli import audit, demo, deployments, estate, evidence, logs, promotions, release_lifecycle, releases, status, targets, up
+from stella_pipelines.cli import audit, demo, deployments, estate, evidence, logs, promotion_list, promotions, release_lifecycle, releases, status, targets, up
 from stella_pipelines.cli.exits import MEANINGS, Exit
 from stella_pipelines.cli.flags import without_flag_types
 from stella_pipelines.cli.session import ActorOption, JsonOption, Session, session_of
@@ -22,6 +23,7 @@ _EPILOG = "\n\n".join(["[bold]Exit codes[/]", *(f"{int(code):>2}  {meaning}" for
 app = typer.Typer(name="stella", no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
 release_lifecycle.register(releases.app)
 app.add_typer(releases.app, name="release")
+app.add_typer(promotion_list.app, name="promotion")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(audit.app, name="audit")
 estate.register(app)
@@ -56,11 +58,17 @@ def root(
     del as_json, actor, show_version  # their callbacks have done what they say
 
 
+@functools.cache
+def _commands() -> Any:
+    """The tree of commands, made once: the demo runs many of them in one process."""
+    return without_flag_types(typer.main.get_command(app))
+
+
 def run(arguments: list[str], session: Session | None = None) -> Exit:
     """Run one command line and return its exit code. The demo runs the same commands through this door as a person does."""
     session = session or Session()
     try:
-        code = without_flag_types(typer.main.get_command(app))(arguments, obj=session, standalone_mode=False, prog_name="stella")
+        code = _commands()(arguments, obj=session, standalone_mode=False, prog_name="stella")
     except StellaError as error:
         return session.output.error(error)
     except typer.Exit as done:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from rich.markup import escape
 
 from stella_pipelines.cli.observed import what_runs
 from stella_pipelines.cli.output import Output, ago, styled
-from stella_pipelines.cli.unfinished import Unfinished, told, unfinished_in
+from stella_pipelines.cli.unfinished import Unfinished, as_unfinished, told
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
+from stella_pipelines.deployments.model import EnvironmentObservation
+from stella_pipelines.deployments.overview import Standing
 from stella_pipelines.environments.model import Environment
 from stella_pipelines.promotions.promotion import Promotion
-from stella_pipelines.releases.errors import ReleaseMissing
 from stella_pipelines.releases.model import ReleaseRecord
 
 
@@ -34,34 +36,45 @@ class BoardRow(Value):
 
 
 def board(plane: ControlPlane) -> list[BoardRow]:
-    """Every environment of the estate: what was proven, what was seen, its live promotion, and what has not ended."""
+    """Every environment of the estate: what was proven, what was seen, its live promotion, and what has not ended.
+
+    A fixed number of statements, however many environments there are and however long their history is.
+    """
     estate, _ = plane.environments.current()
-    return [_row(plane, environment) for environment in estate.environments]
+    standings = plane.deployments.standings([environment.name for environment in estate.environments])
+    releases = plane.releases.by_digests({digest for standing in standings.values() for digest in _digests(standing)})
+    live = {promotion.environment: promotion for promotion in plane.promotions.all_live()}
+    return [_row(environment, standings[environment.name], releases, live.get(environment.name)) for environment in estate.environments]
 
 
-def _row(plane: ControlPlane, environment: Environment) -> BoardRow:
-    proven = plane.deployments.newest_proven(environment.name)
-    release = plane.releases.by_digest(proven.release_digest) if proven else None
-    seen = plane.deployments.last_observation(environment.name)
+def _row(environment: Environment, standing: Standing, releases: Mapping[Digest, ReleaseRecord], live: Promotion | None) -> BoardRow:
+    proven, glance = standing.proven, standing.glance
+    release = releases[proven.release_digest] if proven else None
+    seen_at = glance.observed_at if glance else None
     return BoardRow(
         environment=environment.name,
-        runs=what_runs(release, seen, environment.components, lambda digest: release_of(plane, digest)),
+        runs=what_runs(release, standing.look, environment.components, releases.get),
         release=release.label if release else None,
         release_digest=proven.release_digest if proven else None,
-        deployed_at=proven.deployed_at if proven else None,
-        healthy=proven.healthy if proven else None,
-        observed_at=proven.observed_at if proven else None,
-        promotion=plane.promotions.live(environment.name),
-        unfinished=unfinished_in(plane, environment.name),
+        deployed_at=proven.ended_at if proven else None,
+        healthy=standing.healthy,
+        observed_at=(seen_at or proven.ended_at) if proven else None,
+        promotion=live,
+        unfinished=as_unfinished(standing.unfinished, standing.worked_on) if standing.unfinished else None,
     )
 
 
-def release_of(plane: ControlPlane, digest: Digest) -> ReleaseRecord | None:
-    """The release that a target names; one of another installation is not known here."""
-    try:
-        return plane.releases.by_digest(digest)
-    except ReleaseMissing:
-        return None
+def _digests(standing: Standing) -> set[Digest]:
+    """Every release that the environment's line may name."""
+    proven = {standing.proven.release_digest} if standing.proven else set()
+    return proven | digests_in(standing.look) if standing.look else proven
+
+
+def digests_in(seen: EnvironmentObservation) -> set[Digest]:
+    """Every release that a look may name: the one that was expected, and what the targets claim to run."""
+    answers = [target.observation for target in seen.targets if target.observation is not None]
+    claimed = {found.release_digest for answer in answers for found in answer.components if found.release_digest is not None}
+    return claimed | ({seen.release_digest} if seen.release_digest else set())
 
 
 def show_board(output: Output, rows: list[BoardRow], now: datetime) -> None:

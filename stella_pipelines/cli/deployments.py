@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from stella_pipelines.cli.aftermath import deployment_document, say_aftermath
 from stella_pipelines.cli.exits import Exit
+from stella_pipelines.cli.many_targets import parted, say_rest
 from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import Output, styled
 from stella_pipelines.cli.promotions import ReasonOption
@@ -74,7 +75,9 @@ def retry(
         session.output.say(f"Retry of {deployment_id}")
         session.output.say(_outcome(record, runs))
         if record.state is DeploymentState.SUCCEEDED:
-            session.output.table("", ("TARGET", "STATE"), [(f"[bold]{escape(row.target)}[/]", styled(row.state)) for row in rows], ids=("TARGET",))
+            chosen, rest = parted(rows, lambda row: row.failure is None)
+            session.output.table("", ("TARGET", "STATE"), [(f"[bold]{escape(row.target)}[/]", styled(row.state)) for row in chosen], ids=("TARGET",))
+            say_rest(session.output, [row.state for row in rest], f"stella status {escape(record.environment)} --all")
         else:
             say_aftermath(plane, session.output, record)
     raise typer.Exit(Exit.DONE if record.state is DeploymentState.SUCCEEDED else Exit.FAILED)

@@ -14,10 +14,12 @@ from stella_pipelines.cli.files import why_unreadable
 from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import styled, when
 from stella_pipelines.cli.packets import in_words, outcome_of
+from stella_pipelines.cli.pages import LIMIT_DEFAULT, LimitOption, say_older
 from stella_pipelines.cli.session import JsonOption, session_of
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import PACKET_BYTES_MAX
 from stella_pipelines.environments.problems import suggestion
+from stella_pipelines.evidence.listing import page
 from stella_pipelines.evidence.statement import Kind
 from stella_pipelines.evidence.stored import read_verified
 from stella_pipelines.evidence.verify import verify_packet
@@ -101,7 +103,8 @@ def list_packets(
     context: typer.Context,
     environment: Annotated[str | None, typer.Option("--environment", "-e", metavar="ENVIRONMENT", help="Only packets about this environment.")] = None,
     kind: Annotated[str | None, typer.Option(metavar="KIND", help="Only packets of this kind: decision, deployment or rollback.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="COUNT", help="At most so many.")] = 50,
+    limit: LimitOption = LIMIT_DEFAULT,
+    before: Annotated[str | None, typer.Option(metavar="PACKET", help="Only packets older than this one (evd_…).")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List sealed packets, newest first."""
@@ -110,14 +113,15 @@ def list_packets(
     if kind is not None and kind not in KINDS:
         raise EvidenceKindUnknown(f"{kind[:80]!r} is no kind of evidence.{suggestion(kind, KINDS)}", next_step="Give one of these, or leave --kind out.")
     with session.control_plane() as plane, plane.store.reading() as transaction:
-        packets = plane.evidence.list(transaction, environment=environment, kind=kind, limit=limit)
-        if environment is not None and not packets:
+        packets, older = page(transaction, environment=environment, kind=kind, limit=limit, before=before)
+        if environment is not None and before is None and not packets:
             require_environment(plane, environment)  # one that left the estate keeps its evidence, and is found above
     listed = [(packet, outcome_of(packet)) for packet in packets]
     session.output.document([{**p.model_dump(mode="json", exclude={"envelope", "key_id"}), "outcome": outcome} for p, outcome in listed])
     rows = [(p.id, p.kind, styled(outcome), escape(p.environment), str(p.sequence), p.digest.short, when(p.sealed_at)) for p, outcome in listed]
     columns = ("PACKET", "KIND", "OUTCOME", "ENVIRONMENT", "NO.", "DIGEST", "SEALED")
     session.output.table("", columns, rows, ids=("PACKET", "ENVIRONMENT", "DIGEST"))
+    say_older(session.output, older, packets[-1].id if packets else "")
 
 
 @app.command()

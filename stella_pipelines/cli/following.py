@@ -15,11 +15,12 @@ from stella_pipelines.cli.explaining import say_why
 from stella_pipelines.cli.output import Output, styled
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.values import Value
+from stella_pipelines.deployments.model import TargetState
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.promotions.transitions import LIVE
 
 POLL_S: Final = 0.25
-"""How often the store is read while somebody watches; one indexed row each time."""
+"""How often the store is read while somebody watches: one row, and a count."""
 
 EXITS: Final = {
     PromotionState.EVALUATING: Exit.WAITING,
@@ -91,9 +92,9 @@ def _show_progress(plane: ControlPlane, progress: Progress, task: TaskID, promot
     if promotion.deployment_id is None:
         progress.update(task, description=description)
         return
-    ledger = plane.deployments.ledger(promotion.deployment_id)
-    done = sum(row.state not in ("pending", "running") for row in ledger)
-    progress.update(task, description=description, total=len(ledger) or None, completed=done)
+    counts = plane.deployments.counts(promotion.deployment_id)
+    total, open_ones = sum(counts.values()), counts.get(TargetState.PENDING, 0) + counts.get(TargetState.RUNNING, 0)
+    progress.update(task, description=description, total=total or None, completed=total - open_ones)
 
 
 def say_outcome(plane: ControlPlane, output: Output, promotion: Promotion) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from stella_pipelines.cli.many_targets import parted, say_rest
 from stella_pipelines.cli.observed import ReleaseOf, runs_on
 from stella_pipelines.cli.output import Output, ago, styled
 from stella_pipelines.connectors.port import Health
@@ -21,14 +22,16 @@ def look_document(seen: EnvironmentObservation) -> dict[str, Any]:
     return {**document, "healthy": seen.healthy, "as_released": seen.as_released}
 
 
-def say_look(output: Output, environment: Environment, seen: EnvironmentObservation, release_of: ReleaseOf, now: datetime) -> None:
-    """A line for each target. A look has an age: it is what was so then."""
+def say_look(output: Output, environment: Environment, seen: EnvironmentObservation, release_of: ReleaseOf, now: datetime, *, everything: bool = False) -> None:
+    """A line for each target, up to a limit without `everything`. A look has an age: it is what was so then."""
     if not seen.targets:
         return
     verdict = styled("healthy" if seen.healthy else "unhealthy")
     output.say(f"[bold]{escape(environment.name)}[/] is {verdict}, as seen {ago(seen.observed_at, now)}:")
-    rows = [(f"  [bold]{escape(t.target)}[/]", escape(runs_on(t, environment.components, release_of)), _told(t)) for t in seen.targets]
+    chosen, rest = parted(seen.targets, lambda target: why_not(target) is None, everything=everything)
+    rows = [(f"  [bold]{escape(t.target)}[/]", escape(runs_on(t, environment.components, release_of)), _told(t)) for t in chosen]
     output.table("", ("  TARGET", "RUNS", "HEALTH"), rows, ids=("  TARGET", "RUNS"))
+    say_rest(output, ["healthy" if why_not(target) is None else "unhealthy" for target in rest], f"stella status {escape(environment.name)} --all")
     if not seen.healthy:
         _say_way_out(output, environment.name, seen, release_of)
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from stella_pipelines.cli.files import why_unreadable
 from stella_pipelines.cli.output import Output, styled, when
+from stella_pipelines.cli.pages import LIMIT_DEFAULT, LimitOption, say_older
 from stella_pipelines.cli.session import ActorOption, JsonOption, session_of
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
@@ -102,17 +103,19 @@ def show(context: typer.Context, release: ReleaseArgument, as_json: JsonOption =
 def list_releases(
     context: typer.Context,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Only releases with this name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="COUNT", help="At most so many.")] = 50,
+    limit: LimitOption = LIMIT_DEFAULT,
+    before: Annotated[str | None, typer.Option(metavar="RELEASE", help="Only releases older than this one.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List releases, newest first."""
     del as_json
     session = session_of(context)
     with session.control_plane() as plane:
-        records = plane.releases.list(name=name, limit=limit)
+        records, older = plane.releases.page(name=name, limit=limit, before=before)
     session.output.document([record.document() for record in records])
     rows = [(escape(record.label), styled(record.state.value), record.digest or "–", when(record.release.created_at)) for record in records]
     session.output.table("", ("RELEASE", "STATE", "IDENTITY", "CREATED"), rows, ids=("RELEASE", "IDENTITY"))
+    say_older(session.output, older, records[-1].label if records else "")
 
 
 @app.command()

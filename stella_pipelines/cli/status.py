@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 
 from stella_pipelines.cli.aftermath import deployment_document, say_deployment
-from stella_pipelines.cli.board import BoardRow, board, release_of, show_board
-from stella_pipelines.cli.explaining import say_why
+from stella_pipelines.cli.board import BoardRow, board, digests_in, show_board
+from stella_pipelines.cli.explaining import say_why, tell_why
 from stella_pipelines.cli.looks import look_document, say_look
 from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import Output, styled, when
@@ -36,6 +36,7 @@ def status(
         str | None, typer.Argument(metavar="[PROMOTION]", help="A promotion (prm_…), or an environment for its newest one; default: everything.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every second until Ctrl-C; with --json, one line per look.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="A line for every target, however many there are.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what runs where, what is on its way, why it is not there yet, and what would change that."""
@@ -44,11 +45,11 @@ def status(
     output = session.output
     with session.control_plane() as plane:
         if not watch:
-            output.document(_look(plane, output, promotion))
+            output.document(_look(plane, output, promotion, everything))
             return
         try:
             while True:
-                seen = _look(plane, output, promotion)
+                seen = _look(plane, output, promotion, everything)
                 output.line(seen)
                 time.sleep(REFRESH_S)
                 output.clear()
@@ -56,10 +57,10 @@ def status(
             return  # how a person says that he has seen enough
 
 
-def _look(plane: ControlPlane, output: Output, promotion: str | None) -> Any:
+def _look(plane: ControlPlane, output: Output, promotion: str | None, everything: bool) -> Any:
     """Show one look to people, and give its JSON form."""
     if promotion is not None:
-        return _look_at_one(plane, output, promotion)
+        return _look_at_one(plane, output, promotion, everything)
     rows = board(plane)
     _show_all(plane, output, rows)
     return [row.document() for row in rows]
@@ -71,21 +72,22 @@ def _show_all(plane: ControlPlane, output: Output, rows: list[BoardRow]) -> None
         return
     show_board(output, rows, plane.clock.now())
     live = [row.promotion for row in rows if row.promotion is not None]
+    explained = plane.promotions.explained(live)
     for promotion in live:
         output.say(f"\n[bold]{promotion.id}[/]  {escape(promotion.release_label)} → {escape(promotion.environment)}")
-        say_why(plane, output, promotion)
+        tell_why(output, promotion, *explained[promotion.id])
     if live or any(row.unfinished for row in rows):
         hint_when_down(output, plane.settings)
 
 
-def _look_at_one(plane: ControlPlane, output: Output, text: str) -> dict[str, Any]:
+def _look_at_one(plane: ControlPlane, output: Output, text: str, everything: bool) -> dict[str, Any]:
     found = _named(plane, text)
     environment = found.environment if found else text
     seen = None if text.startswith("prm_") else plane.deployments.last_observation(environment)
     deployment = _deployment_beside(plane, text, found)
     unfinished = unfinished_in(plane, environment)
     if seen is not None:
-        _show_look(plane, output, seen)
+        _show_look(plane, output, seen, everything)
     if found is None:
         output.say(f"Nothing was ever promoted into {escape(text)}.")
     else:
@@ -93,7 +95,7 @@ def _look_at_one(plane: ControlPlane, output: Output, text: str) -> dict[str, An
     if deployment is not None and deployment.ended:
         # The promotion has said why its own deployment failed.
         said = found is not None and found.failure is not None and found.deployment_id == deployment.id
-        say_deployment(plane, output, deployment, cause=not said)
+        say_deployment(plane, output, deployment, cause=not said, everything=everything)
     if unfinished is not None:
         output.say(told(unfinished, plane.clock.now()))
     if unfinished is not None or (found is not None and found.state in LIVE):
@@ -115,10 +117,11 @@ def _deployment_beside(plane: ControlPlane, text: str, found: Promotion | None) 
     return next(iter(plane.deployments.list(text, 1)), None)
 
 
-def _show_look(plane: ControlPlane, output: Output, seen: EnvironmentObservation) -> None:
+def _show_look(plane: ControlPlane, output: Output, seen: EnvironmentObservation, everything: bool) -> None:
     environment = plane.environments.current()[0].environment(seen.environment)
     if environment is not None:  # one that left the estate is not looked at any more
-        say_look(output, environment, seen, lambda digest: release_of(plane, digest), plane.clock.now())
+        known = plane.releases.by_digests(digests_in(seen))
+        say_look(output, environment, seen, known.get, plane.clock.now(), everything=everything)
 
 
 def _show_promotion(plane: ControlPlane, output: Output, found: Promotion) -> None:

@@ -35,9 +35,14 @@ def unfinished_in(plane: ControlPlane, environment: str) -> Unfinished | None:
         if record is None:
             return None
         worked_on = leases.holder(tx, environment_lease(environment), plane.clock.now()) is not None
+    return as_unfinished(record, worked_on)
+
+
+def as_unfinished(record: DeploymentRecord, worked_on: bool) -> Unfinished:
+    """A record that has not ended, as it is told of. Pure."""
     return Unfinished(
         deployment_id=record.id,
-        environment=environment,
+        environment=record.environment,
         kind=record.kind,
         started_at=record.started_at,
         worked_on=worked_on,

@@ -94,3 +94,15 @@ def read(tx: Transaction, deployment_id: str) -> list[LedgerRow]:
     """The rows of a deployment, by target."""
     query = sa.select(ledger.c.document).where(ledger.c.deployment_id == deployment_id).order_by(ledger.c.target)
     return [LedgerRow.model_validate_json(document) for document in tx.connection.execute(query).scalars()]
+
+
+def counts(tx: Transaction, deployment_id: str) -> dict[TargetState, int]:
+    """How many targets are in which state, for somebody who watches and asks again and again."""
+    query = sa.select(ledger.c.state, sa.func.count()).where(ledger.c.deployment_id == deployment_id).group_by(ledger.c.state)
+    return {TargetState(state): count for state, count in tx.connection.execute(query)}
+
+
+def read_one(tx: Transaction, deployment_id: str, target: str) -> LedgerRow:
+    """One target's row."""
+    query = sa.select(ledger.c.document).where(ledger.c.deployment_id == deployment_id, ledger.c.target == target)
+    return LedgerRow.model_validate_json(tx.connection.execute(query).scalar_one())

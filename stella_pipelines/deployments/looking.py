@@ -13,10 +13,11 @@ from stella_pipelines.deployments import observing, records
 from stella_pipelines.deployments.connections import Connectors
 from stella_pipelines.deployments.limits import LOOK_AGAIN_S
 from stella_pipelines.deployments.model import EnvironmentObservation
+from stella_pipelines.deployments.overview import glances
 from stella_pipelines.deployments.patience import patiently
 from stella_pipelines.deployments.planning import require_environment
 from stella_pipelines.environments.service import Environments
-from stella_pipelines.store.database import Store, Transaction
+from stella_pipelines.store.database import Store
 
 
 class Looks:
@@ -45,8 +46,9 @@ class Looks:
     def due(self) -> list[str]:
         """Environments with a proven deployment that nobody has looked at for a while, the longest unseen first."""
         with self._store.reading() as tx:
-            names = [one.name for one in self._environments.current(tx)[0].environments if records.newest_proven(tx, one.name)]
-            seen_at = [(name, _seen_at(tx, name)) for name in names]
+            proven = records.newest_proven_of_each(tx, [one.name for one in self._environments.current(tx)[0].environments])
+            seen = glances(tx, list(proven))
+        seen_at = [(name, seen[name].observed_at if name in seen else None) for name in proven]
         return due_for_look(seen_at, self._clock.now())
 
     def _save(self, seen: EnvironmentObservation) -> EnvironmentObservation:
@@ -61,8 +63,3 @@ def due_for_look(seen_at: Sequence[tuple[str, datetime | None]], now: datetime) 
     """Which environments are looked at again now, the longest unseen first. Pure. A look from the future (a clock that jumped) counts as old."""
     due = [(name, at) for name, at in seen_at if at is None or at > now or now - at >= timedelta(seconds=LOOK_AGAIN_S)]
     return [name for name, at in sorted(due, key=lambda one: (one[1] is not None, one[1], one[0]))]
-
-
-def _seen_at(tx: Transaction, environment: str) -> datetime | None:
-    seen = observing.last(tx, environment)
-    return seen.observed_at if seen else None

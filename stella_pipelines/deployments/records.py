@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.deployments.errors import DeploymentMissing
 from stella_pipelines.deployments.limits import DEPLOYMENTS_LISTED_MAX
 from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState
-from stella_pipelines.deployments.tables import deployments
+from stella_pipelines.deployments.tables import IS_UNFINISHED, deployments
 from stella_pipelines.store.database import Transaction
 from stella_pipelines.store.errors import Conflict
 
@@ -55,12 +55,12 @@ def of_promotion(tx: Transaction, promotion_id: str) -> DeploymentRecord | None:
 
 def unfinished(tx: Transaction, environment: str) -> DeploymentRecord | None:
     """The environment's deployment that has not ended."""
-    return _first(tx, sa.select(deployments).where(deployments.c.environment == environment, deployments.c.state == DeploymentState.RUNNING))
+    return _first(tx, sa.select(deployments).where(deployments.c.environment == environment, IS_UNFINISHED))
 
 
 def all_unfinished(tx: Transaction) -> list[DeploymentRecord]:
     """Every deployment that has not ended."""
-    rows = tx.connection.execute(sa.select(deployments).where(deployments.c.state == DeploymentState.RUNNING)).mappings()
+    rows = tx.connection.execute(sa.select(deployments).where(IS_UNFINISHED)).mappings()
     return [_record(row) for row in rows]
 
 
@@ -82,6 +82,17 @@ def newest_proven(
     if before is not None:
         query = query.where(deployments.c.sequence < before)
     return _first(tx, query.order_by(_NEWEST_FIRST))
+
+
+def newest_proven_of_each(tx: Transaction, environments: Sequence[str]) -> dict[str, DeploymentRecord]:
+    """The newest deployment that proved its digests, by environment: one statement, and one look into the index for each environment."""
+    wanted = sa.values(sa.column("environment", sa.Text), name="names").data([(name,) for name in environments]).cte("wanted")
+    proven = deployments.alias("proven")
+    newest = sa.select(proven.c.sequence).where(proven.c.environment == wanted.c.environment, proven.c.state == DeploymentState.SUCCEEDED)
+    sequence = newest.order_by(proven.c.sequence.desc()).limit(1).scalar_subquery()
+    same = (deployments.c.environment == wanted.c.environment) & (deployments.c.sequence == sequence)
+    rows = tx.connection.execute(sa.select(deployments).select_from(wanted.join(deployments, same))).mappings() if environments else ()
+    return {row["environment"]: _record(row) for row in rows}
 
 
 def newest_of(tx: Transaction, environment: str | None, limit: int) -> list[DeploymentRecord]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import sqlalchemy as sa
 
 from stella_pipelines.store.metadata import metadata
+
+IS_UNFINISHED: Final = sa.text("state = 'running'")
+"""Queries say it in these very words: SQLite uses a partial index only for a condition that it finds word for word."""
 
 deployments = sa.Table(
     "deployments",
@@ -33,8 +38,11 @@ deployments = sa.Table(
     # Order is by sequence, not by time: a clock that jumps must not change which deployment is the newest.
     sa.UniqueConstraint("environment", "sequence"),
     sa.Index("ix_deployments_promotion_id", "promotion_id"),
+    sa.Index("ix_deployments_started_at", "started_at", "id"),
+    # "Was this release ever proven there?" must not read the environment's whole history to say no.
+    sa.Index("ix_deployments_environment_release_digest", "environment", "release_digest", "sequence"),
     # One environment has one deployment that has not ended; the database itself refuses a second one.
-    sa.Index("ix_deployments_unfinished", "environment", unique=True, sqlite_where=sa.text("state = 'running'"), postgresql_where=sa.text("state = 'running'")),
+    sa.Index("ix_deployments_unfinished", "environment", unique=True, sqlite_where=IS_UNFINISHED, postgresql_where=IS_UNFINISHED),
 )
 
 # Append-only: the events of a rollout, in order. Deciding them again gives the rollout back.

@@ -13,8 +13,10 @@ from stella_pipelines.core.clock import Instant, format_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.core.words import as_words
+from stella_pipelines.evidence.errors import AuditEntryMissing
 from stella_pipelines.evidence.tables import audit_entries
 from stella_pipelines.store.database import Transaction
+from stella_pipelines.store.pages import read_page
 
 
 class AuditEntry(Value):
@@ -57,6 +59,24 @@ def record(
             reason=None if reason is None else as_words(reason),
         )
     )
+
+
+def page(tx: Transaction, *, subject: str | None = None, limit: int = 50, before: str | None = None) -> tuple[list[AuditEntry], int]:
+    """The newest entries first, optionally only those older than the entry `before`; and how many older ones follow (`store/pages.py`)."""
+    query = sa.select(audit_entries).order_by(audit_entries.c.position.desc())
+    if subject is not None:
+        query = query.where(audit_entries.c.subject == subject)
+    if before is not None:
+        query = query.where(audit_entries.c.position < _position(tx, before))
+    rows, older = read_page(tx, query, limit)
+    return [_entry(row) for row in rows], older
+
+
+def _position(tx: Transaction, entry_id: str) -> int:
+    found = tx.connection.execute(sa.select(audit_entries.c.position).where(audit_entries.c.id == entry_id)).scalar()
+    if found is None:
+        raise AuditEntryMissing(f"There is no audit entry {entry_id[:80]!r}.", next_step="Give the id of one that 'stella audit list --json' shows.")
+    return int(found)
 
 
 def list_entries(tx: Transaction, *, subject: str | None = None, actor: str | None = None, action: str | None = None, limit: int = 50) -> list[AuditEntry]:

@@ -80,6 +80,12 @@ class EvidenceMissing(StellaError):
     code = "RES_EVIDENCE_MISSING"
 
 
+class AuditEntryMissing(StellaError):
+    """No audit entry with this id is stored."""
+
+    code = "RES_AUDIT_ENTRY_MISSING"
+
+
 class StoredPacketDamaged(StellaError):
     """A stored packet no longer hashes to its own digest: the database was damaged or edited."""
 

@@ -89,7 +89,7 @@ class Evidence:
         row = tx.connection.execute(sa.select(evidence_packets).where(evidence_packets.c.id == packet_id)).mappings().first()
         if row is None:
             raise EvidenceMissing(f"There is no evidence packet {packet_id[:80]!r}.", next_step="List the packets with 'stella evidence list'.")
-        return _packet(row)
+        return packet_of(row)
 
     def subjects(self, tx: Transaction, packet_id: str) -> builtins.list[tuple[str, str]]:
         """What a packet is about as the rows for searching say it: names and digests, in their order."""
@@ -104,7 +104,7 @@ class Evidence:
         found: builtins.list[SealedPacket] = []
         for row in tx.connection.execute(query).mappings().all():
             try:
-                found.append(_packet(row))
+                found.append(packet_of(row))
             except StoredPacketDamaged:
                 if not found:
                     raise
@@ -114,16 +114,16 @@ class Evidence:
     def list(
         self, tx: Transaction, *, environment: str | None = None, kind: str | None = None, subject: Digest | None = None, limit: int = 50
     ) -> builtins.list[SealedPacket]:
-        """The newest packets first, optionally of one environment, one kind, or about one subject."""
-        newest_first = (evidence_packets.c.sealed_at.desc(), evidence_packets.c.sequence.desc())
-        query = sa.select(evidence_packets).order_by(*(newest_first if environment is None else newest_first[1:])).limit(limit)
+        """The newest packets first, optionally of one environment, one kind, or about one subject. For pages of them see `listing.py`."""
+        newest_first = (evidence_packets.c.sealed_at.desc(), evidence_packets.c.sequence.desc(), evidence_packets.c.id.desc())
+        query = sa.select(evidence_packets).order_by(*(newest_first if environment is None else newest_first[1:2])).limit(limit)
         if environment is not None:
             query = query.where(evidence_packets.c.environment == environment)
         if kind is not None:
             query = query.where(evidence_packets.c.kind == kind)
         if subject is not None:
             query = query.where(evidence_packets.c.id.in_(sa.select(evidence_subjects.c.packet_id).where(evidence_subjects.c.digest == subject)))
-        return [_packet(row) for row in tx.connection.execute(query).mappings()]
+        return [packet_of(row) for row in tx.connection.execute(query).mappings()]
 
 
 def _next_in_line(tx: Transaction, environment: str, at: datetime) -> tuple[int, datetime]:
@@ -157,7 +157,8 @@ def _insert(tx: Transaction, packet: SealedPacket, subjects: Sequence[Subject]) 
     tx.connection.execute(sa.insert(evidence_subjects), rows)
 
 
-def _packet(row: Mapping[Any, Any]) -> SealedPacket:
+def packet_of(row: Mapping[Any, Any]) -> SealedPacket:
+    """A stored row as a packet, its bytes proven to be those that were sealed."""
     packet = SealedPacket(**{**row, "envelope": bytes(row["envelope"])})
     if not packet.digest.matches(packet.envelope):
         raise StoredPacketDamaged(

@@ -24,7 +24,9 @@ evidence_packets = sa.Table(
     sa.Column("envelope", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("environment", "sequence"),
     sa.UniqueConstraint("digest"),
-    sa.Index("ix_evidence_packets_sealed_at", "sealed_at"),
+    sa.Index("ix_evidence_packets_sealed_at", "sealed_at", "sequence", "id"),
+    sa.Index("ix_evidence_packets_kind_sealed_at", "kind", "sealed_at", "sequence", "id"),
+    sa.Index("ix_evidence_packets_environment_kind_sequence", "environment", "kind", "sequence"),
 )
 
 evidence_subjects = sa.Table(
@@ -61,5 +63,5 @@ audit_entries = sa.Table(
     sa.Column("after", sa.Text, nullable=True),
     sa.Column("reason", sa.Text, nullable=True),
     sa.UniqueConstraint("id"),
-    sa.Index("ix_audit_entries_subject", "subject"),
+    sa.Index("ix_audit_entries_subject", "subject", "position"),
 )

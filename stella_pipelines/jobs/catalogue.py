@@ -10,7 +10,9 @@ from resources.control_plane import ControlPlaneResource
 from resources.registry import RegistryResource
 from resources.signer import SignerResource
 from resources.targets import DockerTargetResource, ProcessTargetResource
-from stella_pipelines.jobs import deployment, operator, promotion, resumption
+from stella_pipelines.jobs import deployment, operator, promotion, resumption, retention
+from stella_pipelines.jobs.sharding import broker
+from stella_pipelines.jobs.step_names import STEP_NAMES, step_names
 
 
 def all_jobs() -> list[dg.JobDefinition]:
@@ -27,7 +29,18 @@ def all_jobs() -> list[dg.JobDefinition]:
         operator.rollback_environment,
         operator.retry_deployment,
         operator.inspect_target,
+        retention.retention,
+        *_sharded(),
     ]
+
+
+def _sharded() -> list[dg.JobDefinition]:
+    """The job whose steps go to Celery workers, where there are any; without them, Celery need not even be installed."""
+    if broker() is None:
+        return []
+    from stella_pipelines.jobs.sharded_deployment import sharded_deployment
+
+    return [sharded_deployment]
 
 
 def all_resources(control_plane: ControlPlaneResource | None = None) -> dict[str, Any]:
@@ -36,6 +49,7 @@ def all_resources(control_plane: ControlPlaneResource | None = None) -> dict[str
     return {
         # Steps hand each other a few words inside one process; what lasts is in the store.
         "io_manager": dg.mem_io_manager,
+        **({STEP_NAMES: step_names} if broker() is not None else {}),
         "control_plane": plane,
         "registry": RegistryResource(control_plane=plane),
         "docker_targets": DockerTargetResource(control_plane=plane),

@@ -37,8 +37,7 @@ class Recovered(Value):
 
 
 def reevaluate_due(plane: ControlPlane) -> list[Recovered]:
-    """Ask the gates again whose time to wait is over, and expire what waited too long."""
-    plane.promotions.expire_due()
+    """Ask the gates again whose time to wait is over."""
     due = [one for one in plane.promotions.due_for_reevaluation(plane.clock.now()) if plane.promotions.reevaluate_if_due(one)]
     return [Recovered(promotion_id=promotion_id, reason="the time that it waited for has come") for promotion_id in due]
 
@@ -107,6 +106,6 @@ def _enqueue_next(plane: ControlPlane, promotion: Promotion, kind: Kind, actor: 
 
 
 def _live_promotions(plane: ControlPlane) -> list[Promotion]:
+    """Those of the estate's environments; what left it goes nowhere."""
     estate, _ = plane.environments.current()
-    found = (plane.promotions.live(environment.name) for environment in estate.environments)
-    return [promotion for promotion in found if promotion is not None]
+    return [promotion for promotion in plane.promotions.all_live() if estate.environment(promotion.environment) is not None]

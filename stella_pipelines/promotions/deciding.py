@@ -170,5 +170,5 @@ def _complete(tx: Transaction, evaluation: Evaluation) -> list[GateResult]:
 
 
 def _errors_in_a_row(tx: Transaction, promotion: Promotion) -> int:
-    earlier = [one.outcome for one in records.evaluations_of(tx, promotion.id) if one.outcome not in (None, "superseded", "stale")]
+    earlier = [outcome for outcome in records.outcomes_of(tx, promotion.id) if outcome not in (None, "superseded", "stale")]
     return next((count for count, outcome in enumerate(earlier) if outcome != "error"), len(earlier))

@@ -62,7 +62,7 @@ class Evaluator:
         release = self._release_of(promotion_id)
         with self._store.writing() as tx:
             promotion = records.promotion(tx, promotion_id)
-            known = next((one for one in records.evaluations_of(tx, promotion_id) if one.attempt == attempt), None)
+            known = records.evaluation_of(tx, promotion_id, attempt)
             if known is not None:
                 return known
             if not 1 <= attempt <= promotion.attempt:

@@ -13,10 +13,11 @@ from stella_pipelines.promotions.approvals import Approval
 from stella_pipelines.promotions.errors import EvaluationMissing, PromotionMissing
 from stella_pipelines.promotions.evaluation import Evaluation, GateResult
 from stella_pipelines.promotions.promotion import Promotion
-from stella_pipelines.promotions.tables import approvals, evaluations, gate_results, promotions
-from stella_pipelines.promotions.transitions import LIVE, PromotionState
+from stella_pipelines.promotions.tables import IS_LIVE, approvals, evaluations, gate_results, promotions
+from stella_pipelines.promotions.transitions import PromotionState
 from stella_pipelines.store.database import Transaction
 from stella_pipelines.store.errors import Conflict
+from stella_pipelines.store.pages import read_page
 from stella_pipelines.store.upsert import insert
 
 
@@ -44,22 +45,35 @@ def promotion(tx: Transaction, promotion_id: str) -> Promotion:
 
 def live_promotion(tx: Transaction, environment: str) -> Promotion | None:
     """The promotion that holds the environment."""
-    query = sa.select(promotions.c.document).where(promotions.c.environment == environment, promotions.c.state.in_(LIVE))
+    query = sa.select(promotions.c.document).where(promotions.c.environment == environment, IS_LIVE)
     found = tx.connection.execute(query).scalar()
     return None if found is None else Promotion.model_validate_json(found)
 
 
 def live_promotions(tx: Transaction) -> list[Promotion]:
     """Every promotion that holds an environment; at most one for each."""
-    rows = tx.connection.execute(sa.select(promotions.c.document).where(promotions.c.state.in_(LIVE)).order_by(promotions.c.environment))
+    rows = tx.connection.execute(sa.select(promotions.c.document).where(IS_LIVE).order_by(promotions.c.environment))
     return [Promotion.model_validate_json(document) for (document,) in rows]
 
 
 def newest_promotions(tx: Transaction, environment: str | None, limit: int) -> list[Promotion]:
     """Promotions, newest first."""
-    query = sa.select(promotions.c.document).order_by(promotions.c.requested_at.desc(), promotions.c.id.desc()).limit(limit)
-    chosen = query if environment is None else query.where(promotions.c.environment == environment)
-    return [Promotion.model_validate_json(found) for found in tx.connection.execute(chosen).scalars()]
+    return [Promotion.model_validate_json(found) for found in tx.connection.execute(_newest_first(environment).limit(limit)).scalars()]
+
+
+def page(tx: Transaction, environment: str | None, limit: int, before: str | None) -> tuple[list[Promotion], int]:
+    """Promotions, newest first, optionally only those older than `before`; and how many older ones follow (`store/pages.py`)."""
+    query = _newest_first(environment)
+    if before is not None:
+        last = promotion(tx, before)
+        query = query.where(sa.tuple_(promotions.c.requested_at, promotions.c.id) < sa.tuple_(format_instant(last.requested_at), last.id))
+    rows, older = read_page(tx, query, limit)
+    return [Promotion.model_validate_json(row["document"]) for row in rows], older
+
+
+def _newest_first(environment: str | None) -> sa.Select[Any]:
+    query = sa.select(promotions.c.document).order_by(promotions.c.requested_at.desc(), promotions.c.id.desc())
+    return query if environment is None else query.where(promotions.c.environment == environment)
 
 
 def due_promotions(tx: Transaction, now: datetime) -> list[str]:
@@ -69,8 +83,8 @@ def due_promotions(tx: Transaction, now: datetime) -> list[str]:
 
 
 def requested_before(tx: Transaction, moment: datetime, states: Sequence[PromotionState]) -> list[str]:
-    """Promotions in one of the states that were requested at or before a moment."""
-    query = sa.select(promotions.c.id).where(promotions.c.state.in_(states), promotions.c.requested_at <= format_instant(moment))
+    """Live promotions in one of the states that were requested at or before a moment. Asked every second, so it reads only those that live."""
+    query = sa.select(promotions.c.id).where(IS_LIVE, promotions.c.state.in_(states), promotions.c.requested_at <= format_instant(moment))
     return list(tx.connection.execute(query.order_by(promotions.c.requested_at)).scalars())
 
 
@@ -94,10 +108,27 @@ def evaluation(tx: Transaction, evaluation_id: str) -> Evaluation:
     return Evaluation.model_validate_json(found)
 
 
-def evaluations_of(tx: Transaction, promotion_id: str) -> list[Evaluation]:
-    """Every evaluation of a promotion, newest attempt first."""
-    query = sa.select(evaluations.c.document).where(evaluations.c.promotion_id == promotion_id).order_by(evaluations.c.attempt.desc())
-    return [Evaluation.model_validate_json(found) for found in tx.connection.execute(query).scalars()]
+def evaluation_of(tx: Transaction, promotion_id: str, attempt: int) -> Evaluation | None:
+    """The evaluation of one attempt."""
+    query = sa.select(evaluations.c.document).where(evaluations.c.promotion_id == promotion_id, evaluations.c.attempt == attempt)
+    found = tx.connection.execute(query).scalar()
+    return None if found is None else Evaluation.model_validate_json(found)
+
+
+def newest_evaluations(tx: Transaction, promotion_ids: Sequence[str]) -> dict[str, Evaluation]:
+    """By promotion the newest evaluation that was not superseded: one statement, however often each was asked."""
+    spoken = evaluations.c.outcome.is_(None) | (evaluations.c.outcome != "superseded")
+    mine = evaluations.alias("newest")
+    newest = sa.select(sa.func.max(evaluations.c.attempt)).where(evaluations.c.promotion_id == mine.c.promotion_id, spoken).scalar_subquery()
+    query = sa.select(mine.c.document).where(mine.c.promotion_id.in_(promotion_ids), mine.c.attempt == newest)
+    found = [Evaluation.model_validate_json(document) for document in tx.connection.execute(query).scalars()] if promotion_ids else []
+    return {one.promotion_id: one for one in found}
+
+
+def outcomes_of(tx: Transaction, promotion_id: str) -> list[str | None]:
+    """The outcomes of a promotion's evaluations, newest attempt first."""
+    query = sa.select(evaluations.c.outcome).where(evaluations.c.promotion_id == promotion_id).order_by(evaluations.c.attempt.desc())
+    return list(tx.connection.execute(query).scalars())
 
 
 def add_result(tx: Transaction, result: GateResult) -> None:
@@ -114,9 +145,16 @@ def add_result(tx: Transaction, result: GateResult) -> None:
 
 def results_of(tx: Transaction, evaluation: Evaluation) -> list[GateResult]:
     """The stored answers of an evaluation, in the order of its gates."""
-    query = sa.select(gate_results.c.document).where(gate_results.c.evaluation_id == evaluation.id)
-    found = [GateResult.model_validate_json(document) for document in tx.connection.execute(query).scalars()]
-    return sorted(found, key=lambda result: evaluation.gates.index(result.name))
+    return results_of_each(tx, [evaluation])[evaluation.id]
+
+
+def results_of_each(tx: Transaction, asked: Sequence[Evaluation]) -> dict[str, list[GateResult]]:
+    """The stored answers of some evaluations, each in the order of its gates, by the evaluation's id."""
+    query = sa.select(gate_results.c.document).where(gate_results.c.evaluation_id.in_([one.id for one in asked]))
+    found = [GateResult.model_validate_json(document) for document in tx.connection.execute(query).scalars()] if asked else []
+    gates = {one.id: one.gates for one in asked}
+    in_order = sorted(found, key=lambda result: gates[result.evaluation_id].index(result.name))
+    return {one.id: [result for result in in_order if result.evaluation_id == one.id] for one in asked}
 
 
 def add_approval(tx: Transaction, approval: Approval) -> None:

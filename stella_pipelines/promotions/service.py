@@ -23,7 +23,6 @@ from stella_pipelines.promotions.deciding import Deciding
 from stella_pipelines.promotions.errors import PromotionInProgress, ReleaseNotPromotable, unknown_environment
 from stella_pipelines.promotions.evaluation import Evaluation, GateResult
 from stella_pipelines.promotions.evaluator import Evaluator
-from stella_pipelines.promotions.explanation import Explanation, explain
 from stella_pipelines.promotions.gates_in_force import gates_in_force
 from stella_pipelines.promotions.history import DeploymentHistory
 from stella_pipelines.promotions.moving import Mover
@@ -38,6 +37,7 @@ from stella_pipelines.promotions.promotion import (
     PromotionState,
     StartDeployment,
 )
+from stella_pipelines.promotions.recorded import RecordedPromotions
 from stella_pipelines.promotions.replanning import PLAN_CHANGED, plan_changed
 from stella_pipelines.promotions.standing import Standing
 from stella_pipelines.promotions.transitions import UNDECIDED, CommandName, allowed
@@ -46,7 +46,7 @@ from stella_pipelines.store.database import Store, Transaction
 from stella_pipelines.store.errors import Conflict
 
 
-class Promotions:
+class Promotions(RecordedPromotions):
     """Every use case of a promotion's life."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Promotions:
         identifiers: Identifiers,
         history: DeploymentHistory,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._environments = environments
         self._releases = releases
         self._clock = clock
@@ -223,44 +223,6 @@ class Promotions:
         """What was allowed holds no more; `code` says in which way. Nothing was touched, and the gates are asked again after a pause."""
         now, promotion = self._clock.now(), records.promotion(tx, promotion_id)
         return self._mover.move(tx, promotion, plan_changed(promotion, reason, now, code), now, reason=reason)
-
-    # ------------------------------------------------------------ looking
-
-    def get(self, promotion_id: str) -> Promotion:
-        """The promotion with this id."""
-        with self._store.reading() as tx:
-            return records.promotion(tx, promotion_id)
-
-    def live(self, environment: str) -> Promotion | None:
-        """The promotion that holds an environment."""
-        with self._store.reading() as tx:
-            return records.live_promotion(tx, environment)
-
-    def list(self, environment: str | None = None, limit: int = 50) -> list[Promotion]:
-        """Promotions, newest first."""
-        with self._store.reading() as tx:
-            return records.newest_promotions(tx, environment, limit)
-
-    def results(self, promotion_id: str) -> builtins.list[GateResult]:
-        """The answers of the newest evaluation, in the order of its gates."""
-        with self._store.reading() as tx:
-            evaluation = _newest_evaluation(tx, promotion_id)
-            return [] if evaluation is None else records.results_of(tx, evaluation)
-
-    def approvals(self, promotion_id: str) -> tuple[Approval, ...]:
-        """Every approval and rejection, in the order in which they were stored."""
-        with self._store.reading() as tx:
-            return records.approvals_of(tx, promotion_id)
-
-    def explain(self, promotion_id: str) -> Explanation:
-        """Why not, and what would change it."""
-        with self._store.reading() as tx:
-            promotion, evaluation = records.promotion(tx, promotion_id), _newest_evaluation(tx, promotion_id)
-            return explain(promotion, () if evaluation is None else records.results_of(tx, evaluation), () if evaluation is None else evaluation.notes)
-
-
-def _newest_evaluation(tx: Transaction, promotion_id: str) -> Evaluation | None:
-    return next((one for one in records.evaluations_of(tx, promotion_id) if one.outcome != "superseded"), None)
 
 
 def _way_out(live: Promotion) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +13,12 @@ from stella_pipelines.core.clock import format_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.releases.model import Release, ReleaseRecord, ReleaseState
 from stella_pipelines.releases.reports import SecurityReport
-from stella_pipelines.releases.tables import release_pushes, release_reports, releases
+from stella_pipelines.releases.tables import release_components, release_pushes, release_reports, releases
 from stella_pipelines.store.database import Transaction
+from stella_pipelines.store.pages import read_page
 from stella_pipelines.store.upsert import insert
+
+_BY_TIME = (releases.c.created_at, releases.c.name, releases.c.version)
 
 
 def insert_draft(tx: Transaction, release: Release) -> bool:
@@ -65,10 +68,50 @@ def by_digest(tx: Transaction, digest: Digest) -> ReleaseRecord | None:
     return _first(tx, sa.select(releases).where(releases.c.digest == digest))
 
 
+def by_digests(tx: Transaction, digests: Collection[Digest]) -> dict[Digest, ReleaseRecord]:
+    """The releases that are known among these identities."""
+    found = _records(tx, sa.select(releases).where(releases.c.digest.in_(digests))) if digests else []
+    return {record.digest: record for record in found if record.digest is not None}
+
+
 def newest(tx: Transaction, name: str | None, limit: int) -> list[ReleaseRecord]:
     """The newest releases first, of one name or of all."""
-    query = sa.select(releases).order_by(releases.c.created_at.desc(), releases.c.name, releases.c.version).limit(limit)
-    return _records(tx, query if name is None else query.where(releases.c.name == name))
+    return _values(tx, tx.connection.execute(_newest_first(name).limit(limit)).mappings().all())
+
+
+def page(tx: Transaction, name: str | None, limit: int, before: ReleaseRecord | None) -> tuple[list[ReleaseRecord], int]:
+    """The newest releases first, optionally only those older than `before`; and how many older ones follow (`store/pages.py`)."""
+    query = _newest_first(name)
+    if before is not None:
+        place = (format_instant(before.release.created_at), before.release.name, before.release.version)
+        query = query.where(sa.tuple_(*_BY_TIME) < sa.tuple_(*place))
+    rows, older = read_page(tx, query, limit)
+    return _values(tx, rows), older
+
+
+def newest_identities(tx: Transaction, limit: int) -> list[Digest]:
+    """The identities of the newest releases that have one. Reads no documents: it is asked every few seconds."""
+    columns = sa.select(releases.c.digest).order_by(*(column.desc() for column in _BY_TIME)).limit(limit)
+    return [Digest(digest) for digest in tx.connection.execute(columns).scalars() if digest is not None]
+
+
+def _newest_first(name: str | None) -> sa.Select[Any]:
+    query = sa.select(releases).order_by(*(column.desc() for column in _BY_TIME))
+    return query if name is None else query.where(releases.c.name == name)
+
+
+def remember_components(tx: Transaction, release: Release) -> None:
+    """Note which components releases of this name are made of."""
+    rows = [{"name": release.name, "component": component.name} for component in release.components]
+    tx.connection.execute(insert(tx, release_components).values(rows).on_conflict_do_nothing())
+
+
+def components_of_names(tx: Transaction) -> dict[str, tuple[str, ...]]:
+    """By name of the releases, every component that a finalized one was ever made of. Grows with the names and not with the releases."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in tx.connection.execute(sa.select(release_components).order_by(release_components.c.name, release_components.c.component)):
+        found[row.name].append(row.component)
+    return {name: tuple(components) for name, components in found.items()}
 
 
 def add_push(tx: Transaction, digest: Digest, location: str, now: datetime) -> bool:
@@ -94,7 +137,10 @@ def _first(tx: Transaction, query: sa.Select[Any]) -> ReleaseRecord | None:
 
 
 def _records(tx: Transaction, query: sa.Select[Any]) -> list[ReleaseRecord]:
-    rows = tx.connection.execute(query).mappings().all()
+    return _values(tx, tx.connection.execute(query).mappings().all())
+
+
+def _values(tx: Transaction, rows: Sequence[Mapping[Any, Any]]) -> list[ReleaseRecord]:
     pushed = _pushes(tx, [row["digest"] for row in rows if row["digest"] is not None])
     return [
         ReleaseRecord(

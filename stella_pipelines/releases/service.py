@@ -136,6 +136,27 @@ class Releases:
         with self._store.reading() as tx:
             return rows.newest(tx, name, limit)
 
+    def page(self, *, name: str | None = None, limit: int = 50, before: str | None = None) -> tuple[builtins.list[ReleaseRecord], int]:
+        """Newest first, optionally only those older than the release `before`; and how many older ones follow (`store/pages.py`)."""
+        last = None if before is None else self.find(before)
+        with self._store.reading() as tx:
+            return rows.page(tx, name, limit, last)
+
+    def by_digests(self, digests: Collection[Digest], tx: Transaction | None = None) -> dict[Digest, ReleaseRecord]:
+        """The releases that are known among these identities, in one go."""
+        with self._reading(tx) as reading:
+            return rows.by_digests(reading, digests)
+
+    def newest_identities(self, limit: int) -> builtins.list[Digest]:
+        """The identities of the newest releases, without reading what they contain."""
+        with self._store.reading() as tx:
+            return rows.newest_identities(tx, limit)
+
+    def components_of_names(self) -> dict[str, tuple[str, ...]]:
+        """By name of the releases, every component that a finalized one was ever made of."""
+        with self._store.reading() as tx:
+            return rows.components_of_names(tx)
+
     def push(self, actor: Actor, digest: Digest, registry: RegistryPort, path: str, host: str) -> str:
         """Put the release manifest into a registry under its version as tag. Returns `host/path@sha256:…`."""
         with self._store.reading() as tx:
@@ -175,6 +196,7 @@ class Releases:
         digest = Digest.of(manifest)
         if rows.set_identity(tx, release, digest, now):
             self._keep(tx, manifest, document, now)
+            rows.remember_components(tx, release)
             self._audit(tx, actor, "release.finalize", release, before=release.content_digest(), after=digest)
         finalized = rows.by_digest(tx, digest)
         if finalized is None:

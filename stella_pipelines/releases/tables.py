@@ -20,7 +20,16 @@ releases = sa.Table(
     sa.Column("revision", sa.Integer, nullable=False),
     sa.UniqueConstraint("digest"),
     sa.CheckConstraint("(state = 'draft') = (digest IS NULL)", name="identity"),
-    sa.Index("ix_releases_created_at", "created_at"),
+    sa.Index("ix_releases_created_at", "created_at", "name", "version"),
+    sa.Index("ix_releases_name_created_at", "name", "created_at", "version"),
+)
+
+# Which components the finalized releases of a name were ever made of: the asset graph asks every two seconds, however many releases there are.
+release_components = sa.Table(
+    "release_components",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("component", sa.Text, primary_key=True),
 )
 
 release_pushes = sa.Table(

@@ -6,6 +6,7 @@ A kind that cannot be loaded, or that two packages claim, becomes a `BrokenGate`
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -59,8 +60,9 @@ def kind_named(kinds: Mapping[str, GateKind], name: str) -> GateKind:
     return kinds.get(name) or BrokenGate(name, f"nothing installed declares it under the entry-point group {GROUP!r}.")
 
 
+@functools.cache
 def declarations() -> tuple[EntryPoint, ...]:
-    """What is installed, and what the checkout declares when the package itself is not installed."""
+    """What is installed, and what the checkout declares when the package itself is not installed. Looked for once per process."""
     return (*entry_points(group=GROUP), *_declared_by_checkout(_CHECKOUT))
 
 

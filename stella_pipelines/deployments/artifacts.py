@@ -7,7 +7,7 @@ is edited in mid-rollout changes nothing. No times in here: the same deployment 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Literal
 
 from pydantic import ValidationError
@@ -113,6 +113,10 @@ class Artifacts(Value):
     orders: dict[str, TargetOrder]
     stickers: dict[str, bytes]
 
+    def and_of(self, others: Artifacts) -> Artifacts:
+        """With what another reading of the same deployment's artifacts has."""
+        return self.model_copy(update={"orders": self.orders | others.orders, "stickers": self.stickers | others.stickers})
+
     def blobs(self) -> list[tuple[bytes, str]]:
         """Everything to store, with media types."""
         orders = [(order.canonical(), ORDER_TYPE) for order in self.orders.values()]
@@ -159,17 +163,18 @@ def make_artifacts(
     return Artifacts(manifest=manifest, orders=orders, stickers=stickers)
 
 
-def read_artifacts(manifest: Digest, read_blob: Callable[[Digest], bytes]) -> Artifacts:
-    """The artifacts of a deployment as they were stored."""
+def read_artifacts(manifest: Digest, read_blob: Callable[[Digest], bytes], only: Collection[str] | None = None) -> Artifacts:
+    """The artifacts of a deployment as they were stored, or those of some of its targets."""
     try:
         found = DeploymentManifest.model_validate_json(read_blob(manifest))
-        orders = {entry.target: TargetOrder.model_validate_json(read_blob(entry.order)) for entry in found.targets}
+        entries = [entry for entry in found.targets if only is None or entry.target in only]
+        orders = {entry.target: TargetOrder.model_validate_json(read_blob(entry.order)) for entry in entries}
     except ValidationError as error:
         raise ArtifactsDamaged(
             f"The artifacts under {manifest} cannot be read: {error.error_count()} problems.",
             next_step="Use the version of Stella that wrote them, or roll the environment back to an earlier release.",
         ) from error
-    return Artifacts(manifest=found, orders=orders, stickers={entry.target: read_blob(entry.sticker) for entry in found.targets})
+    return Artifacts(manifest=found, orders=orders, stickers={entry.target: read_blob(entry.sticker) for entry in entries})
 
 
 def _spec(deployment_id: str, record: ReleaseRecord, environment: str, plan: TargetPlan, wanted: Wanted) -> TargetSpec:

@@ -16,7 +16,7 @@ class Connections:
     """The connections to a set of targets. Each target is used by one task at a time."""
 
     def __init__(self, targets: Mapping[str, Target], connectors: Connectors) -> None:
-        self._targets = targets
+        self._targets = dict(targets)
         self._connectors = connectors
         self._open: dict[str, TargetConnector] = {}
 
@@ -26,6 +26,10 @@ class Connections:
             connector = self._connectors(self._targets[target])
             self._open[target] = await connector.__aenter__()
         return self._open[target]
+
+    def add(self, targets: Mapping[str, Target]) -> None:
+        """Also know these targets."""
+        self._targets.update(targets)
 
     async def drop(self, target: str) -> None:
         """Close the connection after an error: the next step gets a fresh one."""

@@ -25,12 +25,12 @@ def settle(rollout: Rollout, elapsed_s: float) -> Rollout:
 
 
 def _settle_preparing(rollout: Rollout, elapsed_s: float) -> Rollout:
-    if any(progress.doing for progress in rollout.targets):
+    if rollout.tally.doing:
         return rollout
     late = _timed_out(rollout, elapsed_s)
     if late is not None:
         return turn_back(rollout, late)
-    if any(progress.stage is Stage.PENDING for progress in rollout.targets):
+    if rollout.tally.count(Stage.PENDING):
         return rollout  # also when one failed: a person wants to hear about all of them at once
     failure = _first_failure(rollout)
     return rollout.having(phase=Phase.ROLLING) if failure is None else turn_back(rollout, failure)
@@ -38,15 +38,16 @@ def _settle_preparing(rollout: Rollout, elapsed_s: float) -> Rollout:
 
 def _settle_rolling(rollout: Rollout, elapsed_s: float) -> Rollout:
     beyond_budget = _beyond_budget(rollout)
-    if beyond_budget is None and all(settled(rollout, progress) for progress in rollout.targets):
+    if beyond_budget is None and _all_settled(rollout):
         return rollout.having(phase=Phase.RETIRING, wave=())  # whoever is through when the time is up is through
     stop = beyond_budget or _timed_out(rollout, elapsed_s)
     if stop is not None:
         return turn_back(rollout, stop)
     if rollout.wave:
         return _close_settled_wave(rollout, elapsed_s)
-    waiting = tuple(progress.target for progress in rollout.targets if progress.stage is Stage.PREPARED)
-    return _open_wave(rollout, waiting) if elapsed_s >= rollout.next_wave_s else rollout
+    if elapsed_s < rollout.next_wave_s:
+        return rollout
+    return _open_wave(rollout, tuple(progress.target for progress in rollout.targets if progress.stage is Stage.PREPARED))
 
 
 def _settle_restoring(rollout: Rollout, elapsed_s: float) -> Rollout:
@@ -62,7 +63,7 @@ def _settle_stopping(rollout: Rollout, elapsed_s: float) -> Rollout:
 
 def _settle_retiring(rollout: Rollout, elapsed_s: float) -> Rollout:
     del elapsed_s
-    return rollout if any(progress.stage is Stage.PROVEN for progress in rollout.targets) else _end(rollout)
+    return rollout if rollout.tally.count(Stage.PROVEN) else _end(rollout)
 
 
 def _settle_ended(rollout: Rollout, elapsed_s: float) -> Rollout:
@@ -82,9 +83,10 @@ _CONSEQUENCE: Final = {
 
 def _beyond_budget(rollout: Rollout) -> Failure | None:
     """The cause to stop: more targets failed than are accepted, or one could not go back."""
-    failed = [progress for progress in rollout.targets if progress.failure is not None]
-    too_many = len(failed) > waves_for(rollout.strategy).failures_accepted(len(rollout.targets))
-    stuck = any(progress.stage is Stage.RESTORE_FAILED for progress in rollout.targets)
+    if not rollout.tally.failed:
+        return None
+    too_many = rollout.tally.failed > waves_for(rollout.strategy).failures_accepted(len(rollout.targets))
+    stuck = rollout.tally.count(Stage.RESTORE_FAILED) > 0
     return _first_failure(rollout) if too_many or stuck else None
 
 
@@ -108,18 +110,27 @@ def turn_back(rollout: Rollout, failure: Failure) -> Rollout:
     if not any(progress.touched for progress in rollout.targets):
         return rollout.having(phase=Phase.ENDED, wave=(), failure=failure, outcome=Outcome.REFUSED)
     phase = Phase.RESTORING if rollout.rollback_on_failure else Phase.STOPPING
-    return rollout.having(phase=phase, failure=failure, next_wave_s=0.0)  # the way back knows no pauses
+    return rollout.having(phase=phase, failure=failure, wave_settled=0, next_wave_s=0.0)  # the way back knows no pauses
 
 
 def _open_wave(rollout: Rollout, waiting: tuple[str, ...]) -> Rollout:
-    return rollout.having(wave=waves_for(rollout.strategy).next_wave(waiting, len(rollout.targets)))
+    return rollout.having(wave=waves_for(rollout.strategy).next_wave(waiting, len(rollout.targets)), wave_settled=0)
 
 
 def _close_settled_wave(rollout: Rollout, elapsed_s: float) -> Rollout:
-    if not all(settled(rollout, rollout.progress(target)) for target in rollout.wave):
-        return rollout
+    front, size = rollout.wave_settled, len(rollout.wave)
+    while front < size and settled(rollout, rollout.progress(rollout.wave[front])):
+        front += 1
+    if front < size:
+        return rollout if front == rollout.wave_settled else rollout.having(wave_settled=front)
     pauses = rollout.phase is Phase.ROLLING
-    return rollout.having(wave=(), next_wave_s=elapsed_s + waves_for(rollout.strategy).pause_s if pauses else 0.0)
+    return rollout.having(wave=(), wave_settled=0, next_wave_s=elapsed_s + waves_for(rollout.strategy).pause_s if pauses else 0.0)
+
+
+def _all_settled(rollout: Rollout) -> bool:
+    """What `settled` says of every target of a rollout that is rolling, from the counts alone."""
+    at_rest = rollout.tally.count(Stage.PROVEN, *BACK) + (0 if rollout.rollback_on_failure else rollout.tally.count(Stage.FAILED))
+    return at_rest == len(rollout.targets) and not rollout.tally.doing
 
 
 def settled(rollout: Rollout, progress: TargetProgress) -> bool:
@@ -141,7 +152,7 @@ def _end(rollout: Rollout) -> Rollout:
 
 
 def _outcome(rollout: Rollout) -> Outcome:
-    if any(progress.stage is Stage.RESTORE_FAILED for progress in rollout.targets):
+    if rollout.tally.count(Stage.RESTORE_FAILED):
         return Outcome.ROLLBACK_FAILED
     match rollout.phase:
         case Phase.RESTORING:

@@ -1,6 +1,6 @@
 """The journal: one row before every effect (intent) and one after it (outcome), each in its own transaction. Append-only.
 
-The rows are the rollout's events: `replayed` decides them again. A write whose commit was lost on the wire may be repeated: the same row
+The rows are the rollout's events: `course.py` decides them again. A write whose commit was lost on the wire may be repeated: the same row
 under the same number is no second row, and another row under that number means that somebody else is at work.
 """
 
@@ -20,10 +20,9 @@ from stella_pipelines.deployments.errors import JournalTaken
 from stella_pipelines.deployments.events import Aborted, Event, StepFailed, StepStarted, StepSucceeded
 from stella_pipelines.deployments.failure import Failure
 from stella_pipelines.deployments.progress import StepKind
-from stella_pipelines.deployments.rollout import decide
-from stella_pipelines.deployments.state import Rollout
 from stella_pipelines.deployments.tables import journal
 from stella_pipelines.store.database import Transaction
+from stella_pipelines.store.upsert import insert
 
 ABORT = "abort"
 
@@ -63,12 +62,13 @@ _COLUMNS = ("deployment_id", "seq", "target", "step", "phase", "fence", "elapsed
 
 def append(tx: Transaction, row: JournalRow) -> None:
     """Write the row, once."""
-    written = tx.connection.execute(sa.select(journal.c.document).where(journal.c.deployment_id == row.deployment_id, journal.c.seq == row.seq)).scalar()
     document = row.canonical().decode()
-    if written is None:
-        values = {name: getattr(row, name) for name in _COLUMNS}
-        tx.connection.execute(sa.insert(journal).values(**values, document=document, at=format_instant(row.at)))
-    elif written != document:
+    values = {name: getattr(row, name) for name in _COLUMNS}
+    fresh = insert(tx, journal).values(**values, document=document, at=format_instant(row.at)).on_conflict_do_nothing(index_elements=["deployment_id", "seq"])
+    if tx.connection.execute(fresh).rowcount == 1:
+        return
+    written = sa.select(journal.c.document).where(journal.c.deployment_id == row.deployment_id, journal.c.seq == row.seq)
+    if tx.connection.execute(written).scalar() != document:
         raise JournalTaken(
             f"Row {row.seq} of the journal of {row.deployment_id} was written by somebody else.",
             unchanged="The targets are as the journal says.",
@@ -76,17 +76,10 @@ def append(tx: Transaction, row: JournalRow) -> None:
         )
 
 
-def read(tx: Transaction, deployment_id: str) -> list[JournalRow]:
-    """The whole journal, in order."""
-    query = sa.select(journal.c.document).where(journal.c.deployment_id == deployment_id).order_by(journal.c.seq)
+def read(tx: Transaction, deployment_id: str, after: int = 0) -> list[JournalRow]:
+    """The whole journal, or the rows after a number, in order."""
+    query = sa.select(journal.c.document).where(journal.c.deployment_id == deployment_id, journal.c.seq > after).order_by(journal.c.seq)
     return [JournalRow.model_validate_json(document) for document in tx.connection.execute(query).scalars()]
-
-
-def replayed(rollout: Rollout, rows: Sequence[JournalRow]) -> Rollout:
-    """The rollout after everything that the journal tells."""
-    for row in rows:
-        rollout = decide(rollout, row.event(), row.elapsed_s)
-    return rollout
 
 
 def journal_digest(rows: Sequence[JournalRow]) -> Digest:

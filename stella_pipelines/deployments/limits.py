@@ -34,3 +34,11 @@ LOG_BYTES_MAX: Final = 64 * 1024
 """The last output of a failed component that is kept with the ledger."""
 DEPLOYMENTS_LISTED_MAX: Final = 500
 """Deployments that one listing returns."""
+FOLLOW_S: Final = 0.5
+"""How often an engine that shares a deployment looks whether the others have written, while nothing of its own happens."""
+CLAIM_AFTER_S: Final = 10.0
+"""Nobody has written for so long: then targets on which everybody waits are taken over, if nobody has them. Longer than a worker takes to start."""
+CLAIM_TARGETS_MIN: Final = 50
+"""An engine takes over as many targets at once as it has, but no fewer than this: so several engines that wait share what a dead one leaves."""
+SHARDS_MAX: Final = 64
+"""Engines that share one deployment. Each follows all of its events, so more of them cost more than they bring."""

@@ -13,22 +13,20 @@ Rules that hold whatever happens (tests/property/test_rollout_machine.py says th
 
 from __future__ import annotations
 
+from collections.abc import Collection, Container, Iterator
+
 from stella_pipelines.deployments.consequences import settle, settled, turn_back
 from stella_pipelines.deployments.events import Aborted, Done, Event, Pause, Step, StepFailed, StepStarted, StepSucceeded, Ticked
 from stella_pipelines.deployments.failure import Failure
-from stella_pipelines.deployments.progress import FORWARD, Stage, StepKind, TargetProgress
-from stella_pipelines.deployments.state import Phase, Rollout, illegal
+from stella_pipelines.deployments.progress import BACK, FORWARD, Stage, StepKind, TargetProgress
+from stella_pipelines.deployments.state import Phase, Rollout, Tally, illegal
 from stella_pipelines.environments.model import Strategy
 
 
 def start(targets: tuple[str, ...], strategy: Strategy, *, rollback_on_failure: bool, timeout_s: float) -> Rollout:
     """A rollout in which nothing has happened. Targets come in the order of their names."""
-    return Rollout(
-        strategy=strategy,
-        rollback_on_failure=rollback_on_failure,
-        timeout_s=timeout_s,
-        targets=tuple(TargetProgress(target=target) for target in sorted(set(targets))),
-    )
+    waiting = tuple(TargetProgress(target=target) for target in sorted(set(targets)))
+    return Rollout(strategy=strategy, rollback_on_failure=rollback_on_failure, timeout_s=timeout_s, targets=waiting, tally=Tally.of(waiting))
 
 
 # ---------------------------------------------------------------- decide
@@ -66,53 +64,87 @@ def _doing(rollout: Rollout, target: str, kind: StepKind) -> TargetProgress:
 def _abort(rollout: Rollout, failure: Failure) -> Rollout:
     if rollout.phase not in (Phase.PREPARING, Phase.ROLLING):
         return rollout
-    stopped = rollout.having(targets=tuple(progress.interrupted() for progress in rollout.targets), rollback_on_failure=True)
-    return turn_back(stopped, failure)
+    stopped = rollout.with_all(tuple(progress.interrupted() for progress in rollout.targets))
+    return turn_back(stopped.having(rollback_on_failure=True), failure)
 
 
 # ---------------------------------------------------------------- what may begin now
 
 
-def next_steps(rollout: Rollout) -> tuple[Step, ...] | Pause | Done:
-    """The steps that may begin now, or what to wait for, or how it ended."""
+def next_steps(rollout: Rollout, among: Collection[str] | None = None, without: Container[str] = ()) -> tuple[Step, ...] | Pause | Done:
+    """The steps that may begin now, or what to wait for, or how it ended. `among` leaves out the steps of all other targets, `without` of these."""
     if rollout.outcome is not None:
         return Done(outcome=rollout.outcome)
-    steps = _steps(rollout)
+    steps = tuple(_steps(rollout, among, without))
     if steps:
         return steps
-    busy = any(progress.doing for progress in rollout.targets)
-    return Pause(until_s=None if busy else min(rollout.next_wave_s, rollout.timeout_s))
+    return Pause(until_s=None if rollout.tally.doing else min(rollout.next_wave_s, rollout.timeout_s))
 
 
 def may_begin(rollout: Rollout, step: Step) -> bool:
     """Whether a step may begin, or, begun by an engine that is gone, be taken up again."""
-    return rollout.progress(step.target).doing is step.kind or step in _steps(rollout)
+    progress = rollout.progress(step.target)
+    return progress.doing is step.kind or (progress.doing is None and _next_kind(rollout, progress) is step.kind)
 
 
-def _steps(rollout: Rollout) -> tuple[Step, ...]:
-    kinds = ((progress.target, _next_kind(rollout, progress)) for progress in rollout.targets if progress.doing is None)
-    return tuple(Step(target=target, kind=kind) for target, kind in kinds if kind is not None)
+def under_way(rollout: Rollout, among: Collection[str] | None = None) -> tuple[Step, ...]:
+    """The steps that somebody has begun."""
+    return tuple(Step(target=progress.target, kind=progress.doing) for progress in _looked_at(rollout, among) if progress.doing)
+
+
+def due(rollout: Rollout) -> frozenset[str]:
+    """The targets on which the rollout waits for somebody: a step of theirs may begin, or was begun."""
+    return frozenset(step.target for step in (*_steps(rollout, None, ()), *under_way(rollout)))
+
+
+def _steps(rollout: Rollout, among: Collection[str] | None, without: Container[str]) -> Iterator[Step]:
+    for progress in _looked_at(rollout, among):
+        idle = progress.doing is None and progress.target not in without
+        kind = _next_kind(rollout, progress) if idle else None
+        if kind is not None:
+            yield Step(target=progress.target, kind=kind)
+
+
+def _looked_at(rollout: Rollout, among: Collection[str] | None) -> Iterator[TargetProgress]:
+    """The targets for which something may be to do; outside of the first and the last phase, these are the wave's."""
+    if rollout.phase in (Phase.PREPARING, Phase.RETIRING):
+        names: Collection[str] | None = among
+    else:
+        names = rollout.wave if among is None else [name for name in among if rollout.in_wave(name)]
+    return iter(rollout.targets) if names is None else map(rollout.progress, names)
 
 
 def _next_kind(rollout: Rollout, progress: TargetProgress) -> StepKind | None:
-    in_wave = progress.target in rollout.wave
     match rollout.phase:
         case Phase.PREPARING:
             return StepKind.PREPARE if progress.stage is Stage.PENDING else None
-        case Phase.ROLLING if in_wave:
-            goes_back = progress.needs_way_back and progress.stage in (Stage.FAILED, Stage.RESTORED) and rollout.rollback_on_failure
-            return progress.way_back() if goes_back else FORWARD.get(progress.stage)
-        case Phase.RESTORING if in_wave:
-            return progress.way_back() if progress.needs_way_back else None
-        case Phase.STOPPING if in_wave and progress.touched:
-            return FORWARD.get(progress.stage)
         case Phase.RETIRING:
             return StepKind.RETIRE if progress.stage is Stage.PROVEN else None
+        case _:
+            return _next_in_wave(rollout, progress) if rollout.in_wave(progress.target) else None
+
+
+def _next_in_wave(rollout: Rollout, progress: TargetProgress) -> StepKind | None:
+    match rollout.phase:
+        case Phase.ROLLING:
+            goes_back = progress.needs_way_back and progress.stage in (Stage.FAILED, Stage.RESTORED) and rollout.rollback_on_failure
+            return progress.way_back() if goes_back else FORWARD.get(progress.stage)
+        case Phase.RESTORING:
+            return progress.way_back() if progress.needs_way_back else None
+        case Phase.STOPPING if progress.touched:
+            return FORWARD.get(progress.stage)
         case _:
             return None
 
 
+def through(rollout: Rollout) -> int:
+    """How many targets are where they shall stay, as the rollout stands."""
+    at_rest = () if rollout.phase is Phase.RESTORING else (Stage.PROVEN, Stage.RETIRED)
+    failed = () if rollout.rollback_on_failure else (Stage.FAILED,)
+    return rollout.tally.count(*BACK, *at_rest, *failed)
+
+
 def in_flight(rollout: Rollout) -> tuple[str, ...]:
     """Touched targets of the open wave that have not settled: those that may be unavailable because of us."""
-    touched = (progress for progress in rollout.targets if progress.touched and progress.target in rollout.wave)
+    touched = (progress for progress in map(rollout.progress, rollout.wave) if progress.touched)
     return tuple(progress.target for progress in touched if not settled(rollout, progress))

@@ -7,24 +7,21 @@ it. All of it may be repeated after a crash at any point. Which rules a rollout 
 from __future__ import annotations
 
 import builtins
-import contextlib
-from collections.abc import AsyncIterator
 
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import Clock
 from stella_pipelines.core.digest import Digest
-from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.identifiers import Identifiers
 from stella_pipelines.deployments import choosing, records, refusals
 from stella_pipelines.deployments.artifacts import DecisionNote
 from stella_pipelines.deployments.authority import Authority, Gone, nobody_gone
+from stella_pipelines.deployments.beginning import Beginner
 from stella_pipelines.deployments.carrying import Carrier
 from stella_pipelines.deployments.connections import Connectors
 from stella_pipelines.deployments.ending import Ender, decision_of
 from stella_pipelines.deployments.engine import ProgressListener
-from stella_pipelines.deployments.errors import DeploymentNotDue
-from stella_pipelines.deployments.failure import Failure
 from stella_pipelines.deployments.known import KnownSpecs
+from stella_pipelines.deployments.leasing import Leasing
 from stella_pipelines.deployments.looking import Looks
 from stella_pipelines.deployments.model import DeploymentKind, DeploymentRecord, DeploymentState, EnvironmentObservation, Progress
 from stella_pipelines.deployments.opening import Opener, Opening
@@ -32,13 +29,14 @@ from stella_pipelines.deployments.patience import patiently
 from stella_pipelines.deployments.plan import Plan
 from stella_pipelines.deployments.planning import Planned, Planning, require_environment
 from stella_pipelines.deployments.recorded import RecordedDeployments
+from stella_pipelines.deployments.shards import Shard
 from stella_pipelines.deployments.taking_over import TakenOver, TakingOver
 from stella_pipelines.environments.service import Environments
 from stella_pipelines.evidence.service import Evidence
-from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.promotions.service import Promotions
 from stella_pipelines.releases.service import Releases
 from stella_pipelines.store.database import Store
+from stella_pipelines.store.leases import LeaseLost
 
 
 def unheard(progress: Progress) -> None:
@@ -66,9 +64,11 @@ class Deployments(RecordedDeployments):
         self._promotions = promotions
         self._clock = clock
         self._identifiers = identifiers
+        self._leasing = Leasing(store, clock, identifiers)
         self._opener = Opener(store, promotions, clock, identifiers)
-        ender = Ender(store, evidence, environments, releases, promotions, clock=clock, identifiers=identifiers)
         self._planning = Planning(store, environments, releases, connectors, clock)
+        self._beginner = Beginner(store, evidence, promotions, planning=self._planning, opener=self._opener, clock=clock, identifiers=identifiers)
+        ender = Ender(store, evidence, environments, releases, promotions, clock=clock, identifiers=identifiers)
         self._taking_over = TakingOver(store, environments, connectors, clock, identifiers)
         self._looks = Looks(store, environments, connectors, clock)
         self._carrier = Carrier(store, environments, connectors, clock, ender=ender)
@@ -86,50 +86,44 @@ class Deployments(RecordedDeployments):
 
         `holder` names this process's work. A holder of whom `gone` says that he works no more is followed at once, any other one is waited for.
         """
-        promotion = self._promotions.get(promotion_id)
-        record = await patiently(lambda: self._own_deployment(promotion))
-        if record is not None and record.ended and promotion.state is not PromotionState.APPROVED:
-            return record
-        async with self._leased(promotion.environment, holder, gone) as authority:
-            promotion = self._promotions.get(promotion_id)
-            record = await patiently(lambda: self._own_deployment(promotion))
-            if record is None or (record.ended and promotion.state is PromotionState.APPROVED):
-                self._refuse_second(promotion.environment)
-                record = await self._open_for(promotion, authority)
+        ended = await self._beginner.ended(promotion_id)
+        if ended is not None:
+            return ended
+        async with self._leasing.of(self._promotions.get(promotion_id).environment, holder, gone) as authority:
+            record = await self._beginner.begun(promotion_id, authority)
             return record if record.ended else await self._carrier.carry_out(record, authority, progress)
 
-    def _own_deployment(self, promotion: Promotion) -> DeploymentRecord | None:
-        with self._store.reading() as tx:
-            record = records.of_promotion(tx, promotion.id)
-        if record is None and promotion.state is not PromotionState.APPROVED:
-            raise DeploymentNotDue(
-                f"Promotion {promotion.id} is {promotion.state}, and has no deployment.", next_step=f"See why with 'stella status {promotion.id}'."
-            )
-        return record
+    async def begin(self, promotion_id: str, holder: str, *, gone: Gone = nobody_gone) -> DeploymentRecord:
+        """Do of `run` what comes before the rollout. If one is to follow, the environment stays with `holder`, for those who share the work."""
+        ended = await self._beginner.ended(promotion_id)
+        if ended is not None:
+            return ended
+        async with self._leasing.of(self._promotions.get(promotion_id).environment, holder, gone) as authority:
+            record = await self._beginner.begun(promotion_id, authority)
+            if not record.ended:
+                authority.hand_on()
+            return record
 
-    def _refuse_second(self, environment: str) -> None:
-        with self._store.reading() as tx:
-            other = records.unfinished(tx, environment)
-        if other is not None:
-            raise refusals.unfinished(other)
+    async def roll_out_shard(
+        self, promotion_id: str, shard: Shard, holder: str, worker: str, progress: ProgressListener = unheard, *, gone: Gone = nobody_gone
+    ) -> None:
+        """Do one shard's part of the rollout that `begin` began for `holder`, until the rollout has ended for all; `run` ends the deployment then.
 
-    async def _open_for(self, promotion: Promotion, authority: Authority) -> DeploymentRecord:
-        planned = await self._planning.plan(promotion.environment, promotion.release_digest)
-        with self._store.reading() as tx:
-            decision = decision_of(tx, self._evidence, self._promotions, promotion.id)
-        opening = self._opening("promotion", planned, promotion.requested_by, promotion.reason, promotion_id=promotion.id, decision=decision)
-        failure = await patiently(lambda: self._why_not_now(promotion, planned.plan))
-        if failure is not None:
-            return await patiently(lambda: self._opener.refuse(opening, authority, failure))
-        return await patiently(lambda: self._opener.open(opening, authority))
-
-    def _why_not_now(self, promotion: Promotion, plan: Plan) -> Failure | None:
-        """What was approved is looked at once more right before acting: the plan, and every gate."""
-        if plan.content_digest() != promotion.plan_digest:
-            return refusals.plan_differs(promotion, plan)
-        with self._store.reading() as tx:
-            objections = self._promotions.objections(tx, promotion.id, plan.document(), plan.content_digest())
-        return refusals.allow_stale(objections) if objections else None
+        `worker` names this one process and no other. The limits of the rollout hold over all shards, because they share its journal. Repeated,
+        or done twice at the same time, it does nothing twice: targets that somebody at work has are left to him.
+        """
+        record = await self._beginner.found(promotion_id)
+        if record.ended:
+            return
+        authority = Authority(holder, record.environment, gone, worker=worker)
+        try:
+            await self._carrier.carry_share(record, authority, progress, shard)
+        except LeaseLost:
+            if not self.get(record.id).ended:
+                raise  # else: whoever ended the deployment took the environment, and there is nothing left to do here
+        finally:
+            authority.hand_on()
+            self._leasing.give_back(authority)
 
     # ------------------------------------------------------------ on command
 
@@ -148,7 +142,7 @@ class Deployments(RecordedDeployments):
         They get the settings that were approved for it, and not those of an estate that was edited since. Goes on with a retry that did not end.
         """
         first = self.get(deployment_id)
-        async with self._leased(first.environment, holder, gone) as authority:
+        async with self._leasing.of(first.environment, holder, gone) as authority:
             with self._store.reading() as tx:
                 unfinished = records.unfinished(tx, first.environment)
             if unfinished is not None and unfinished.retry_of == deployment_id:
@@ -180,7 +174,7 @@ class Deployments(RecordedDeployments):
         `to`, that is the rollback. A rollback that did not end goes on.
         """
         require_environment(self._environments.current()[0], environment)
-        async with self._leased(environment, holder, gone) as authority:
+        async with self._leasing.of(environment, holder, gone) as authority:
             with self._store.reading() as tx:
                 unfinished = records.unfinished(tx, environment)
             if unfinished is not None:
@@ -199,7 +193,7 @@ class Deployments(RecordedDeployments):
 
     async def resume(self, deployment_id: str, holder: str, progress: ProgressListener = unheard, *, gone: Gone = nobody_gone) -> DeploymentRecord:
         """Go on with a deployment that has not ended, from its journal, whoever began it. One that ended is returned as it is."""
-        async with self._leased(self.get(deployment_id).environment, holder, gone) as authority:
+        async with self._leasing.of(self.get(deployment_id).environment, holder, gone) as authority:
             record = self.get(deployment_id)
             return record if record.ended else await self._carrier.carry_out(record, authority, progress)
 
@@ -256,19 +250,3 @@ class Deployments(RecordedDeployments):
             decision=decision,
             retry_of=retry_of,
         )
-
-    @contextlib.asynccontextmanager
-    async def _leased(self, environment: str, holder: str | None, gone: Gone) -> AsyncIterator[Authority]:
-        authority = Authority(holder or self._identifiers.new("hld", self._clock.now()), environment, gone)
-
-        def take() -> None:
-            with self._store.writing() as tx:
-                authority.take_environment(tx, self._clock.now())
-
-        await patiently(take)
-        try:
-            yield authority
-        finally:
-            # A lease that cannot be given back ends by itself; that must not hide how the work ended.
-            with contextlib.suppress(StellaError), self._store.writing() as tx:
-                authority.release(tx)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from stella_pipelines.core.clock import Instant
+from stella_pipelines.core.limits import TARGETS_MAX
 from stella_pipelines.core.secrets import SecretReference
 from stella_pipelines.core.values import Value
 
@@ -303,6 +304,8 @@ class Environment(Value):
     is_production: bool = False
     deployment_timeout_s: Seconds = 3600.0
     rollback_on_failure: bool = True
+    targets_per_shard: Annotated[int, Field(ge=1, le=TARGETS_MAX)] | None = None
+    """How many targets one worker of a deployment is for. Without it, one process carries the whole deployment out."""
 
     @model_validator(mode="after")
     def _gates_once(self) -> Self:

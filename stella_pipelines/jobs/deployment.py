@@ -19,6 +19,7 @@ from stella_pipelines.jobs.failures import failures_explained
 from stella_pipelines.jobs.holding import ended_runs, holder_of
 from stella_pipelines.jobs.outcomes import tag_deployment
 from stella_pipelines.jobs.reporting import deployment_events
+from stella_pipelines.jobs.sharding import why_unsharded
 
 
 class DeploymentRun(dg.Config):
@@ -33,6 +34,9 @@ def roll_out(context: dg.OpExecutionContext, config: DeploymentRun, control_plan
     plane = control_plane.plane
     with failures_explained():
         gone = ended_runs(context.instance)
+        alone = why_unsharded(plane, config.promotion_id)
+        if alone is not None:
+            context.log.info(alone)
         record = asyncio.run(plane.deployments.run(config.promotion_id, holder_of(context.run_id), logged(context), gone=gone))
         tag_deployment(context, record)
         yield from deployment_events(plane, context.instance, signer, record)

@@ -16,6 +16,11 @@ def holder_of(run_id: str) -> str:
     return f"{_PREFIX}{run_id}"
 
 
+def worker_of(run_id: str, process: str) -> str:
+    """The name under which one process of a run, of several that share a deployment, has its targets."""
+    return f"{holder_of(run_id)}/{process}"
+
+
 def ended_runs(instance: dg.DagsterInstance) -> Gone:
     """Whether a holder is a run that Dagster says has ended: the run that follows a dead one takes over at once.
 
@@ -23,7 +28,13 @@ def ended_runs(instance: dg.DagsterInstance) -> Gone:
     """
 
     def gone(holder: str) -> bool:
-        run = instance.get_run_by_id(holder.removeprefix(_PREFIX)) if holder.startswith(_PREFIX) else None
+        run = instance.get_run_by_id(holder.removeprefix(_PREFIX).split("/")[0]) if holder.startswith(_PREFIX) else None
         return run is not None and run.is_finished
 
     return gone
+
+
+def ended_runs_and_steps_of(instance: dg.DagsterInstance, run_id: str) -> Gone:
+    """The same, for the step of a run that Dagster begins when all others that share the work have ended."""
+    ended, own = ended_runs(instance), worker_of(run_id, "")
+    return lambda holder: holder.startswith(own) or ended(holder)

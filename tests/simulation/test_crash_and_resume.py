@@ -96,7 +96,9 @@ def _made_ready(scenario: Scenario, database: Path) -> tuple[World, str]:
     first = Installation(Store.open(f"sqlite:///{database}", migrate=False), clock, World(clock))
     first.apply(make_estate(2, STRATEGY))
     first.deploy(first.release("1"))
-    return first.world, scenario.prepare(first, first.release("2"))
+    subject = scenario.prepare(first, first.release("2"))
+    first.database.close()  # moves SQLite's log into the file, of which copies are made
+    return first.world, subject
 
 
 def _lived_through(scenario: Scenario, database: Path, ready: tuple[World, str], die_at: int | None) -> tuple[Installation, list[str]]:

@@ -88,8 +88,9 @@ class World:
     def target(self, name: str) -> SimulatedTarget:
         return self.targets.setdefault(name, SimulatedTarget(name, self.platform))
 
-    def connector(self, target: Target) -> SimulatedConnector:
-        return SimulatedConnector(self, self.target(target.name))
+    def connector(self, target: Target, points: Points | None = None) -> SimulatedConnector:
+        """A connection of the process that dies at `points`; by default, of the one process that there is."""
+        return SimulatedConnector(self, self.target(target.name), points)
 
     def runs(self) -> dict[str, dict[str, tuple[Digest, str]]]:
         """The truth: by target and component, the platform digest and the deployment that started it."""
@@ -103,9 +104,14 @@ class World:
 class SimulatedConnector:
     """One connection. Each effect has points before and after it at which the process may die."""
 
-    def __init__(self, world: World, target: SimulatedTarget) -> None:
+    def __init__(self, world: World, target: SimulatedTarget, points: Points | None = None) -> None:
         self._world = world
         self._target = target
+        self._own_points = points
+
+    @property
+    def points(self) -> Points:
+        return self._own_points or self._world.points
 
     async def __aenter__(self) -> SimulatedConnector:
         self._fail("connect", "before")
@@ -202,8 +208,8 @@ class SimulatedConnector:
         return Health.UNHEALTHY if instance.spec.platform_digest in self._world.unhealthy else Health.HEALTHY
 
     async def _look(self, operation: str) -> None:
-        if self._world.points.dead:
-            self._world.points.reach(operation)
+        if self.points.dead:
+            self.points.reach(operation)
         await asyncio.sleep(self._world.look_s)
         self._fail(operation, "before")
 
@@ -224,7 +230,7 @@ class _Change:
         self._effect = effect
 
     async def __aenter__(self) -> None:
-        self._world.points.reach(f"before {self._operation} on {self._target.name}")
+        self._connector.points.reach(f"before {self._operation} on {self._target.name}")
         self._connector._fail(self._operation, "before")
         if self._effect.fence < self._target.fence:
             self._world.stale_effects += 1
@@ -236,13 +242,13 @@ class _Change:
             self._world.changing.add(self._target.name)
             self._world.changing_most = max(self._world.changing_most, len(self._world.changing))
         await asyncio.sleep(0.5)
-        if self._world.points.dead:
-            self._world.points.reach(self._operation)
+        if self._connector.points.dead:
+            self._connector.points.reach(self._operation)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._world.changing.discard(self._target.name)
         if error is not None:
             return
-        self._world.points.reach(f"after {self._operation} on {self._target.name}")
+        self._connector.points.reach(f"after {self._operation} on {self._target.name}")
         await asyncio.sleep(0.5)
         self._connector._fail(self._operation, "after")

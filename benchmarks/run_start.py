@@ -9,35 +9,24 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import dagster as dg
-import yaml
 
+from benchmarks.installation import ACTOR, running, until
 from benchmarks.row import Row
-from stella_pipelines.control_plane import ControlPlane, open_control_plane
-from stella_pipelines.core.actor import Actor
+from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.digest import Digest
-from stella_pipelines.core.settings import Settings
 from stella_pipelines.environments.model import Environment, Estate
 from stella_pipelines.jobs.submission import run_id_of
 from stella_pipelines.releases import rows
 from stella_pipelines.releases.model import PlatformImage, Release, ReleaseComponent
 from stella_pipelines.store import outbox
-from stella_pipelines.supervisor.home import instance_configuration
-from stella_pipelines.supervisor.supervisor import run
 
-ACTOR: Final = Actor(name="bench", via="test")
 STARTS: Final = 5
 AT_ONCE: Final = 10
-UP_TIMEOUT_S: Final = 240.0
-RUN_TIMEOUT_S: Final = 300.0
 STOCK: Final = {"module": "dagster._core.launcher", "class": "DefaultRunLauncher"}
 
 
@@ -52,7 +41,8 @@ def run_start() -> list[Row]:
 
 
 def _measured(*, stock: bool) -> tuple[float, float]:
-    with _installation(stock=stock) as (plane, instance):
+    with running(**({"run_launcher": STOCK} if stock else {})) as installation:
+        plane, instance = installation.plane, installation.instance
         subject = _cancelled_promotion(plane)
         attempts = itertools.count(2)
         _until_ended(instance, _wanted(plane, subject, attempts, 1))  # warms what can be warmed, and does not count
@@ -69,6 +59,8 @@ def _measured(*, stock: bool) -> tuple[float, float]:
 
 def _cancelled_promotion(plane: ControlPlane) -> str:
     """A promotion about which every further run finds out that there is nothing to decide."""
+    estate = Estate(environments=(Environment(name="dev", gates="none"),))
+    plane.environments.apply(ACTOR, estate, source_digest=estate.content_digest())
     promotion = plane.promotions.request(ACTOR, environment="dev", release_digest=_release(plane), reason="bench")
     return plane.promotions.cancel(ACTOR, promotion.id, "bench").id
 
@@ -95,42 +87,7 @@ def _until_ended(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
         found = instance.get_runs(dg.RunsFilter(run_ids=run_ids))
         return len(found) == len(run_ids) and all(one.is_finished for one in found)
 
-    _until(ended, "ended")
-
-
-def _until(holds: object, what: str) -> None:
-    assert callable(holds)
-    deadline = time.monotonic() + RUN_TIMEOUT_S
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not {what} within {RUN_TIMEOUT_S:g} s")
-        time.sleep(0.02)
-
-
-@contextmanager
-def _installation(*, stock: bool) -> Iterator[tuple[ControlPlane, dg.DagsterInstance]]:
-    """A running installation with an empty environment, and Dagster's storage opened from outside."""
-    with tempfile.TemporaryDirectory(prefix="stella-bench-") as folder:
-        home = Path(folder) / "home"
-        settings = Settings(home=home, database_url=f"sqlite:///{home / 'stella.db'}")
-        home.mkdir(mode=0o700)
-        if stock:
-            configuration = yaml.safe_load(instance_configuration(settings).read_text())
-            (home / "dagster.yaml").write_text(yaml.safe_dump(configuration | {"run_launcher": STOCK}))
-        stop, ready = threading.Event(), threading.Event()
-        with open_control_plane(settings) as plane:
-            estate = Estate(environments=(Environment(name="dev", gates="none"),))
-            plane.environments.apply(ACTOR, estate, source_digest=estate.content_digest())
-            thread = threading.Thread(target=run, args=(settings, "127.0.0.1", 0, lambda _: ready.set(), stop))
-            thread.start()
-            try:
-                if not ready.wait(UP_TIMEOUT_S):
-                    raise TimeoutError("the installation did not come up")
-                with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
-                    yield plane, instance
-            finally:
-                stop.set()
-                thread.join()
+    until(ended, "ended")
 
 
 def _release(plane: ControlPlane) -> Digest:

@@ -13,8 +13,8 @@ from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.jobs.recovery import Recovered
 from stella_pipelines.jobs.submission import Submitter, submit_pending
 
-INTERVAL_S: Final = 5
-"""Dagster's sensor loop does not go below it."""
+INTERVAL_S: Final = 30
+"""The submitter of `stella up` is there within a second. Every tick costs the daemon, the code server and the database, also when there is nothing to do."""
 
 
 def submit(context: dg.SensorEvaluationContext, plane: ControlPlane) -> list[str]:

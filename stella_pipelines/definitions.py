@@ -19,6 +19,7 @@ from sensors.deployments import deployments_sensor
 from sensors.observations import observations_sensor
 from sensors.promotions import promotions_sensor
 from sensors.releases import releases_sensor
+from sensors.retention import retention_schedule
 from stella_pipelines.control_plane import open_control_plane
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.settings import Settings
@@ -32,6 +33,7 @@ def definitions(catalogue: Catalogue) -> dg.Definitions:
         asset_checks=[environment_check(environment.name) for environment in catalogue.estate.environments],
         jobs=all_jobs(),
         sensors=[promotions_sensor, approvals_sensor, deployments_sensor, observations_sensor, releases_sensor],
+        schedules=[retention_schedule],
         resources=all_resources(),
         # For the runs that Dagster makes up itself, such as a check's: steps hand each other what is in memory (`all_resources`).
         executor=dg.in_process_executor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, cast
@@ -32,8 +33,14 @@ class ConnectorKindClaimedTwice(ConnectorError):
 
 def connector_for(target: Target, registries: Registries, environ: Mapping[str, str], logins: PullLogins = anonymous) -> TargetConnector:
     """A connector for the target, not open yet."""
-    kind = loaded(chosen(target.kind, (*BUILT_IN, *entry_points(group=GROUP))))
+    kind = loaded(chosen(target.kind, declarations()))
     return kind.for_target(target, Surroundings(registries, environ, logins))
+
+
+@functools.cache
+def declarations() -> tuple[EntryPoint, ...]:
+    """What is built in, and what is installed. Looked for once per process: it takes as long as a look at a target, and there are thousands."""
+    return (*BUILT_IN, *entry_points(group=GROUP))
 
 
 def chosen(kind: str, declared: Iterable[EntryPoint]) -> EntryPoint:

@@ -2,55 +2,34 @@
 
 Falling back is safe only while nothing was asked for yet: no runner configured, or no connection to it. When the runner was asked and did
 not answer, nobody knows whether the run lives, so the launch fails, and `recovery.py` follows it with a new attempt.
-Not here: how a run is executed (`runner.py`), and how it is judged whether a run of the code server lives (`witnesses.py`).
+Not here: how a run is executed (`runner.py`), and how it is judged whether a run lives that nobody can be asked about (`witnesses.py`).
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import socket
-from collections.abc import Mapping
-from typing import Any, Final
+import signal
+import time
+from typing import Final
 
-from dagster import DagsterRun
+from dagster import DagsterRun, DefaultRunLauncher
 from dagster._core.errors import DagsterLaunchFailedError, DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import ConfigurableClassData, deserialize_value
 
-from stella_pipelines.jobs.witnesses import heard, judged
+from stella_pipelines.jobs.orders import ANSWER_TIMEOUT_S, Launched, RunnerAway, Standing, ask_standing, ask_to_launch, ask_to_terminate
+from stella_pipelines.jobs.presence import Whereabouts, here, is_alive
+from stella_pipelines.jobs.witnesses import WHEREABOUTS_TAG, RunnerSays, heard, judged, seen, seen_from_here, whereabouts_of
 
 SOCKET_VARIABLE: Final = "STELLA_RUNNER_SOCKET"
 RUNNER_TAG: Final = "stella/runner_pid"
-ANSWER_TIMEOUT_S: Final = 10.0
-ANSWER_BYTES_MAX: Final = 64 * 1024
-
-
-class RunnerAway(Exception):
-    """No runner is configured, or none listens: nothing was asked of anybody."""
-
-
-def ask_runner(path: str | None, order: str, run_id: str) -> Mapping[str, Any]:
-    """One order to the runner and its answer. Raises `RunnerAway` when it was not asked, `OSError` when it did not answer."""
-    if not path:
-        raise RunnerAway
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWER_TIMEOUT_S)
-        try:
-            connection.connect(path)
-        except OSError as error:
-            raise RunnerAway from error
-        connection.sendall(json.dumps({"order": order, "run_id": run_id}).encode() + b"\n")
-        with connection.makefile("rb") as answers:
-            line = answers.readline(ANSWER_BYTES_MAX)
-    if not line:
-        raise ConnectionError("the runner closed the connection without an answer")
-    answer: Mapping[str, Any] = json.loads(line)
-    return answer
+"""The run's process, for people; `queued` when it had to wait for its turn. What is judged by is `WHEREABOUTS_TAG`."""
+START_MARGIN_S: Final = 10.0
+"""So long before run monitoring gives up on a run that has not started, the runner does: a run that was failed must not start."""
 
 
 def _launch_failed(message: str) -> DagsterLaunchFailedError:
@@ -65,43 +44,79 @@ class WarmRunLauncher(DefaultRunLauncher):
         self._socket_path = os.environ.get(SOCKET_VARIABLE)
 
     def launch_run(self, context: LaunchRunContext) -> None:
+        """Have it forked. A launch that fails leaves no run behind that could still start."""
         run = context.dagster_run
         try:
-            answer = ask_runner(self._socket_path, "launch", run.run_id)
+            launched = ask_to_launch(self._socket_path, run.run_id, self._start_timeout_s())
         except RunnerAway:
             super().launch_run(context)
             return
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _launch_failed(f"The runner did not answer, so this run counts as dead: {error}. A new attempt follows.") from error
-        self._instance.add_run_tags(run.run_id, {RUNNER_TAG: str(answer["pid"])})
+        if launched.refused is not None:
+            raise _launch_failed(f"The runner did not start this run. {launched.refused} A new attempt follows.")
+        self._instance.add_run_tags(run.run_id, _tags(launched))
 
     def terminate(self, run_id: str) -> bool:
+        """Ask the run's process to end; it writes CANCELED itself. A run without a process is canceled here."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
-        if RUNNER_TAG not in run.tags:
+        if GRPC_INFO_TAG in run.tags and RUNNER_TAG not in run.tags:
             return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]  # Dagster's own method has no annotations
         self._instance.report_run_canceling(run)
         try:
-            return bool(ask_runner(self._socket_path, "terminate", run_id)["alive"])
-        except (RunnerAway, OSError):
-            return False
+            was = ask_to_terminate(self._socket_path, run_id).was
+        except (RunnerAway, OSError, ValueError):
+            return _interrupted(whereabouts_of(run))
+        if was == "queued":
+            self._instance.report_run_canceled(run, "This run was canceled while it waited for its turn; nothing was executed.")
+        return was in ("running", "queued")
 
     @property
     def supports_check_run_worker_health(self) -> bool:
+        """Run monitoring asks us."""
         return True
 
+    @property
+    def supports_resume_run(self) -> bool:
+        """Never: a resumed run would replay steps that took effect. `recovery.py` starts a new attempt, which goes on from the journal."""
+        return False
+
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's process lives. A runner that is away took its runs with it: they die with their parent."""
+        """Whether the run's process lives. Run monitoring fails a run that is neither RUNNING nor SUCCESS, whatever else is said."""
         if GRPC_INFO_TAG in run.tags and RUNNER_TAG not in run.tags:
             return judged(heard(self._instance, run, self._code_server_has(run.run_id)))
+        runner, standing = self._standing(run.run_id)
+        if standing is None or standing.status == "NOT_FOUND":
+            return seen_from_here(seen(self._instance, run, runner, time.time()))
+        if standing.status == "SUCCESS" and self._is_unfinished(run.run_id):
+            return CheckRunHealthResult(WorkerStatus.FAILED, f"{standing.says}, and nobody wrote down how the run ended")
+        return CheckRunHealthResult(WorkerStatus[standing.status], standing.says)
+
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """What the runner says about it: Dagster writes this into the log of a run that it fails because it did not start."""
+        del include_container_logs
+        _, standing = self._standing(run.run_id)
+        return f"The runner says: {standing.says}." if standing is not None else None
+
+    def _standing(self, run_id: str) -> tuple[RunnerSays, Standing | None]:
         try:
-            answer = ask_runner(self._socket_path, "status", run.run_id)
+            standing = ask_standing(self._socket_path, run_id)
         except RunnerAway:
-            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the runner is away, and its runs with it")
-        except (OSError, ValueError) as error:
-            return CheckRunHealthResult(WorkerStatus.UNKNOWN, f"the runner did not answer: {error}")
-        return CheckRunHealthResult(WorkerStatus[answer["status"]], answer["says"])
+            return "away", None
+        except (OSError, ValueError):
+            return "silent", None
+        return "unknown" if standing.status == "NOT_FOUND" else "known", standing
+
+    def _is_unfinished(self, run_id: str) -> bool:
+        run = self._instance.get_run_by_id(run_id)
+        return run is not None and not run.is_finished
+
+    def _start_timeout_s(self) -> float:
+        """How long the run may wait for its turn; 0 when nobody watches over its start."""
+        timeout_s = self._instance.run_monitoring_start_timeout_seconds if self._instance.run_monitoring_enabled else 0
+        return max(timeout_s - START_MARGIN_S, timeout_s / 2) if timeout_s > 0 else 0.0
 
     def _code_server_has(self, run_id: str) -> bool | None:
         """Whether the code server that started the run has it now; None when it cannot be asked."""
@@ -113,3 +128,20 @@ class WarmRunLauncher(DefaultRunLauncher):
         except DagsterUserCodeUnreachableError:
             return None
         return deserialize_value(answer, CanCancelExecutionResult).can_cancel
+
+
+def _tags(launched: Launched) -> dict[str, str]:
+    tags = {RUNNER_TAG: str(launched.run.pid) if launched.run is not None else "queued"}
+    if launched.place is not None and launched.runner is not None:
+        tags[WHEREABOUTS_TAG] = Whereabouts(place=launched.place, runner=launched.runner, run=launched.run).model_dump_json()
+    return tags
+
+
+def _interrupted(where: Whereabouts | None) -> bool:
+    """Interrupt the process itself, when the runner cannot be asked and the process is one of this place."""
+    if where is None or where.run is None or where.place != here() or not is_alive(where.run):
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(where.run.pid, signal.SIGINT)
+        return True
+    return False

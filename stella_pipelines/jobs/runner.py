@@ -1,216 +1,109 @@
 """The warm runner: a process that has imported everything, and forks one child per run. `python -m stella_pipelines.jobs.runner SOCKET`.
 
-It never opens a database, a thread or a connection of its own, because children inherit what the parent has open. It does not import the
-definitions either: they are built from the store, in the child, at the moment of the run. A child dies with the runner (PDEATHSIG), so
-that a run which is reported dead is dead.
+It never opens a database, a thread or a connection of its own, because children inherit what the parent has open. The definitions are built
+from the store, in the child, at the moment of the run. A child dies with the runner (PDEATHSIG), so that a run that is reported dead is dead.
+
+No run starts from code that has changed on disk: before each fork the runner looks, and becomes a new program if need be (`renewal.py`). Code
+that cannot be imported disturbs no run; launches are refused, with the reason, until it can. This file, and what it imports at its top,
+looks after the runs meanwhile, so it imports neither Dagster nor the product there.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import importlib
-import json
 import os
-import selectors
 import signal
-import socket
 import sys
 import threading
 import time
-import traceback
-from collections import OrderedDict
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Final
 
-import dagster as dg
-from dagster._grpc.impl import core_execute_run
-from dagster._utils.hosted_user_process import recon_job_from_origin
-from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
+from stella_pipelines.core.settings import InvalidSetting
+from stella_pipelines.jobs import renewal
+from stella_pipelines.jobs.child import STOP_SIGNALS
+from stella_pipelines.jobs.children import Children
+from stella_pipelines.jobs.dispatching import Dispatcher, Stop, refusal_because
+from stella_pipelines.jobs.freshness import Freshness
+from stella_pipelines.jobs.listening import Door
+from stella_pipelines.jobs.staleness import ImportedCode, files_of
 
-from stella_pipelines.core.values import Value
-from stella_pipelines.jobs.mortality import die_with_parent
-
-PRELOADED: Final = (
-    "dagster._core.executor.in_process",
-    "dagster._core.storage.local_compute_log_manager",
-    "alembic.command",
-    "sqlalchemy.dialects.sqlite",
-    "sqlalchemy.dialects.postgresql.psycopg2",
-    "dagster_postgres",
-    "assets.checks",
-    "sensors.promotions",
-    "sensors.deployments",
-    "sensors.releases",
-    "stella_pipelines.control_plane",
-    "stella_pipelines.jobs.catalogue",
-)
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-STOP_TIMEOUT_S: Final = 6.0
-FINISHED_KEPT_MAX: Final = 1_000
-ORDER_BYTES_MAX: Final = 64 * 1024
-ORDER_TIMEOUT_S: Final = 5.0
+CHILDREN_VARIABLE: Final = "STELLA_RUNNER_CHILDREN_MAX"
+CHILDREN_MAX: Final = 32
+"""Runs mostly wait for targets, so this bounds memory (some 40 MiB each) and not the processor."""
 
 
-class Order(Value):
-    """What somebody asks of the runner."""
-
-    order: Literal["launch", "terminate", "status"]
-    run_id: str
-
-
-class Runner:
-    """Children by run id, and what became of those that ended."""
-
-    def __init__(self, listener: socket.socket, execute: Callable[[str], int]) -> None:
-        self._listener = listener
-        self._execute = execute
-        self._alive: dict[str, int] = {}
-        self._ended: OrderedDict[str, int] = OrderedDict()
-        self.stopping = False
-
-    def serve(self) -> None:
-        """Take orders until `stopping` is set."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._listener, selectors.EVENT_READ)
-            while not self.stopping:
-                for _ in selector.select(timeout=0.5):
-                    self._take_order()
-                self._reap()
-        self._stop_children()
-
-    def _take_order(self) -> None:
-        connection, _ = self._listener.accept()
-        with connection, contextlib.suppress(OSError, ValueError):  # a caller that hung up or spoke nonsense gets no answer
-            connection.settimeout(ORDER_TIMEOUT_S)
-            with connection.makefile("rb") as orders:
-                order = Order.model_validate_json(orders.readline(ORDER_BYTES_MAX))
-            self._reap()
-            connection.sendall(json.dumps(self._answer(order, connection)).encode() + b"\n")
-
-    def _answer(self, order: Order, connection: socket.socket) -> dict[str, Any]:
-        pid = self._alive.get(order.run_id)
-        if order.order == "launch":
-            return {"pid": self._launch(order.run_id, pid, connection)}
-        if order.order == "terminate":
-            if pid is not None:
-                os.kill(pid, signal.SIGINT)
-            return {"alive": pid is not None}
-        return self._status(order.run_id, pid)
-
-    def _launch(self, run_id: str, pid: int | None, connection: socket.socket) -> int:
-        """Asked twice for the same run, the runner starts it once."""
-        if pid is not None:
-            return pid
-        return 0 if run_id in self._ended else self._fork(run_id, connection)
-
-    def _status(self, run_id: str, pid: int | None) -> dict[str, Any]:
-        if pid is not None:
-            return {"status": "RUNNING", "says": f"process {pid}"}
-        if run_id not in self._ended:
-            return {"status": "NOT_FOUND", "says": "this runner never started it"}
-        code = self._ended[run_id]
-        return {"status": "SUCCESS" if code == 0 else "FAILED", "says": f"the run's process ended with {code}"}
-
-    def _fork(self, run_id: str, connection: socket.socket) -> int:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        parent = os.getpid()
-        # A signal that comes before the child has handlers of its own must wait, or the runner's handler would swallow it there.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        pid = os.fork()
-        if pid == 0:
-            self._listener.close()
-            connection.close()
-            _be_a_run(run_id, parent, self._execute)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        self._alive[run_id] = pid
-        return pid
-
-    def _reap(self) -> None:
-        for run_id, pid in list(self._alive.items()):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                del self._alive[run_id]
-                self._ended[run_id] = os.waitstatus_to_exitcode(status)
-                while len(self._ended) > FINISHED_KEPT_MAX:
-                    self._ended.popitem(last=False)
-
-    def _stop_children(self) -> None:
-        """Interrupt the runs, so that each can write down that it ended; kill those that do not end in time."""
-        for pid in self._alive.values():
-            os.kill(pid, signal.SIGINT)
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        while self._alive and time.monotonic() < deadline:
-            self._reap()
-            time.sleep(0.05)
-        for pid in self._alive.values():
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
-def _be_a_run(run_id: str, parent: int, execute: Callable[[str], int]) -> NoReturn:
-    """The child's whole life. Never returns."""
-    code = 1
+def serve(socket_path: str, warm: Callable[[], None], execute: Callable[[str], int], prepare: Callable[[], None]) -> None:
+    """Import, listen, serve until SIGTERM or SIGINT. `prepare` is for a first start only: a runner that renews itself opens no database."""
+    began_ns, stop, children_max = time.time_ns(), _stopped_by_signals(), alive_max(os.environ)
+    handed = renewal.received()
+    if handed is None:
+        prepare()
+    refusal, code = None, ImportedCode()
     try:
-        die_with_parent(parent, signal.SIGKILL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        code = execute(run_id)
-    except BaseException:  # noqa: BLE001  # the last frame of the process: what is not printed here is lost, and the exit code says it
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        _warm(warm)
+        code.note(began_ns)
+    except BaseException as error:
+        if handed is None:
+            raise
+        refusal = refusal_because(f"{type(error).__name__}: {error}")
+        code.note(began_ns, files_of(error))
+    children = Children(children_max, handed.book if handed else None)
+    door = Door.adopted(socket_path, handed.listener, handed.bound) if handed else Door.opened(socket_path)
+    freshness = Freshness(code, refusal, renewal.resident_bytes(), time.monotonic())
+    print(f"runner {os.getpid()} is ready" + (f"; it renewed itself, because {handed.why}" if handed else "") + (f". {refusal}" if refusal else ""), flush=True)
+    Dispatcher(door, children, freshness, execute, stop).serve(handed.held if handed else ())
+
+
+def _warm(warm: Callable[[], None]) -> None:
+    warm()
+    threads = len(os.listdir("/proc/self/task"))  # also those that Python does not know of
+    if threads > 1:
+        raise RuntimeError(f"the runner has {threads} threads and must not fork: {threading.enumerate()}")
+    gc.collect()
+    gc.freeze()
+
+
+def _stopped_by_signals() -> Stop:
+    stop = Stop()
+    for which in STOP_SIGNALS:
+        signal.signal(which, lambda *_: setattr(stop, "asked", True))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the program before this one blocked them
+    return stop
+
+
+def alive_max(environ: Mapping[str, str]) -> int:
+    """How many runs may have a process at once."""
+    text = environ.get(CHILDREN_VARIABLE) or str(CHILDREN_MAX)
+    if not text.isdecimal() or int(text) < 1:
+        raise InvalidSetting(f"{CHILDREN_VARIABLE} is {text!r}, which is not a number of runs.", next_step="Write a whole number from 1 up, or leave it out.")
+    return int(text)
+
+
+def prepare_instance() -> None:
+    """Create or upgrade Dagster's tables once, before several processes would try at the same moment."""
+    from stella_pipelines.jobs import instance_storage  # not at the top: see above
+
+    instance_storage.prepare_instance()
+
+
+def warm_up() -> None:
+    """Import what a run needs, and do once what every run would do."""
+    from stella_pipelines.jobs import warming
+
+    warming.warm_up()
 
 
 def execute_run(run_id: str) -> int:
     """Carry the run out in this process; its exit code."""
-    setup_interrupt_handlers()
-    with capture_interrupts(), dg.DagsterInstance.get() as instance:
-        run = instance.get_run_by_id(run_id)
-        if run is None or run.job_code_origin is None:
-            print(f"run {run_id} is gone or has no code; nothing was executed")
-            return 1
-        for _ in core_execute_run(recon_job_from_origin(run.job_code_origin), run, instance, inject_env_vars=False):
-            pass
-    return 0
+    from stella_pipelines.jobs import execution
 
-
-def prepare_instance() -> None:
-    """Create Dagster's tables once, before several processes would try at the same moment."""
-    with dg.DagsterInstance.get() as instance:
-        instance.get_runs(limit=1)
-        instance.get_dynamic_partitions("releases")
-        instance.all_instigator_state()
-
-
-def serve_until_signal(runner: Runner) -> None:
-    """Serve, and stop on SIGTERM or SIGINT."""
-    for which in STOP_SIGNALS:
-        signal.signal(which, lambda *_: setattr(runner, "stopping", True))
-    print(f"runner {os.getpid()} is ready", flush=True)
-    runner.serve()
+    return execution.execute_run(run_id)
 
 
 def main(socket_path: str) -> None:
-    """Import, listen, serve."""
-    prepare_instance()
-    for module in PRELOADED:
-        importlib.import_module(module)
-    if threading.active_count() > 1:
-        raise RuntimeError(f"the runner has threads and must not fork: {threading.enumerate()}")
-    gc.collect()
-    gc.freeze()
-    Path(socket_path).unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(socket_path)
-        os.chmod(socket_path, 0o600)
-        listener.listen(128)
-        serve_until_signal(Runner(listener, execute_run))
+    """Serve at this socket."""
+    serve(socket_path, warm_up, execute_run, prepare_instance)
 
 
 if __name__ == "__main__":

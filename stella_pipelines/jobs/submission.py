@@ -26,6 +26,7 @@ from dagster._core.workspace.context import BaseWorkspaceRequestContext
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.limits import LEASE_TTL_S, OUTBOX_BATCH_MAX
 from stella_pipelines.jobs.backoff import REST_S_MAX, rest_after
+from stella_pipelines.jobs.sharding import SHARDED_JOB, job_of
 from stella_pipelines.store import leases, outbox
 from stella_pipelines.store.leases import Lease, LeaseHeld, LeaseLost
 from stella_pipelines.store.outbox import OutboxRow
@@ -114,7 +115,7 @@ def _note_failure(plane: ControlPlane, row: OutboxRow, error: Exception) -> None
 
 
 def _submit(plane: ControlPlane, submitter: Submitter, row: OutboxRow) -> str:
-    run = _find_or_create(submitter, row)
+    run = _find_or_create(submitter, row, job_of(plane, row.kind, row.payload.get("environment")))
     if run.status == dg.DagsterRunStatus.NOT_STARTED:
         # The queue needs no workspace: it records that the run is queued, and the daemon finds the code by the run's origin.
         submitter.instance.submit_run(run.run_id, workspace=cast(BaseWorkspaceRequestContext, None))
@@ -123,21 +124,21 @@ def _submit(plane: ControlPlane, submitter: Submitter, row: OutboxRow) -> str:
     return run.run_id
 
 
-def _find_or_create(submitter: Submitter, row: OutboxRow) -> dg.DagsterRun:
+def _find_or_create(submitter: Submitter, row: OutboxRow, job_name: str) -> dg.DagsterRun:
     run_id = run_id_of(row.kind, row.subject, row.attempt)
     found = submitter.instance.get_run_by_id(run_id)
     if found is not None:
         return found
-    job = submitter.job(row.kind)
+    job = submitter.job(job_name)
     try:
         return submitter.instance.create_run_for_job(
             job,
             run_id=run_id,
-            run_config=run_config(row),
+            run_config=run_config(row, job_name),
             tags=run_tags(row),
             status=dg.DagsterRunStatus.NOT_STARTED,
-            remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(submitter.location, REPOSITORY), row.kind),
-            job_code_origin=JobPythonOrigin(row.kind, python_origin()),
+            remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(submitter.location, REPOSITORY), job_name),
+            job_code_origin=JobPythonOrigin(job_name, python_origin()),
         )
     except DagsterRunAlreadyExists:
         existing = submitter.instance.get_run_by_id(run_id)
@@ -146,8 +147,10 @@ def _find_or_create(submitter: Submitter, row: OutboxRow) -> dg.DagsterRun:
         return existing
 
 
-def run_config(row: OutboxRow) -> dict[str, Any]:
-    """The configuration of the row's run: the job's first op takes the subject and the attempt."""
+def run_config(row: OutboxRow, job_name: str) -> dict[str, Any]:
+    """The configuration of the row's run: the job's first op takes the subject and the attempt; the sharded job hands them to every step."""
+    if job_name == SHARDED_JOB:
+        return {"promotion_id": row.subject, "attempt": row.attempt}
     first_op, subject = {
         "promotion": ("gather_plan", "promotion_id"),
         "deployment": ("roll_out", "promotion_id"),

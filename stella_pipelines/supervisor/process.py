@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +50,7 @@ class SupervisedProcess:
     def keep_alive(self, now: float) -> bool:
         """Restart it if it ended and its back-off is over; whether it was restarted."""
         if self.exit_code is None:
+            _keep_small(self.log_path)
             return False
         if self._restart_at is None:
             self._signal_group(signal.SIGKILL)  # what it had started must not meet its successor
@@ -89,6 +91,8 @@ class SupervisedProcess:
 
 
 def _keep_small(log: Path) -> None:
-    """At most one older log beside the current one."""
-    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
-        log.replace(log.with_suffix(".log.1"))
+    """At most one older log beside the current one, which is emptied in place: its process has it open, and appends. A line in between may be lost."""
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > LOG_BYTES_MAX:
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            os.truncate(log, 0)

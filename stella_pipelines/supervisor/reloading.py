@@ -32,17 +32,17 @@ class Graph(Value):
 
 
 class Reloading:
-    """Remembers only which graph was confirmed, so that nobody is asked while nothing changes."""
+    """Remembers only which catalogue was confirmed, so that nobody is asked while nothing changes."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._confirmed: Graph | None = None
+        self._confirmed: Catalogue | None = None
 
     def keep_in_step(self, catalogue: Catalogue) -> bool:
         """Reload if the loaded graph is not the catalogue's; whether that was necessary. A web server that is away is asked again next time."""
-        wanted = wanted_graph(catalogue)
-        if wanted == self._confirmed:
+        if catalogue == self._confirmed:
             return False
+        wanted = wanted_graph(catalogue)
         try:
             necessary = self._loaded_graph() != wanted
             if necessary:
@@ -50,7 +50,7 @@ class Reloading:
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             log.info("the web server could not be asked, trying again: %s", error)
             return False
-        self._confirmed = wanted
+        self._confirmed = catalogue
         return necessary
 
     def _loaded_graph(self) -> Graph:

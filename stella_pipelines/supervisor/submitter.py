@@ -1,8 +1,8 @@
-"""Turns outbox rows into runs within a quarter of a second, and asks gates again whose time has come.
+"""Turns outbox rows into runs as soon as they are written, asks gates again whose time has come, and follows runs that died.
 
 `python -m stella_pipelines.supervisor.submitter CODE_SOCKET WEB_URL`.
 
-Only for speed: the sensors do the same every five seconds. It also reloads the code location when the estate changes.
+Only for speed: the sensors do the same every few seconds. It also reloads the code location when the estate changes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import dagster as dg
@@ -24,38 +26,71 @@ from assets.catalogue import read_catalogue
 from stella_pipelines.control_plane import ControlPlane, open_control_plane
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.settings import Settings
-from stella_pipelines.jobs.recovery import reevaluate_due
+from stella_pipelines.jobs.recovery import follow_dead_runs, reevaluate_due
+from stella_pipelines.jobs.resumption import resume_commanded
 from stella_pipelines.jobs.submission import CODE_LOCATION, Submitter, python_origin, submit_pending
+from stella_pipelines.store.outbox import Kind
+from stella_pipelines.store.wakeups import wakeups
 from stella_pipelines.supervisor.reloading import Reloading
 
 log = logging.getLogger("stella.submitter")
 
-POLL_S: Final = 0.25
-DUE_POLL_S: Final = 1.0
+PASS_S: Final = 1.0
+"""The longest pause between two looks at the outbox and the clock; a row that is written ends it."""
 CATALOGUE_POLL_S: Final = 2.0
+SELDOM_S: Final = 5.0
+"""How often it looks for runs that died, and for promotions that waited too long."""
 TROUBLE_PAUSE_S: Final = 2.0
+FOLLOWED: Final[tuple[Kind, ...]] = ("promotion", "deployment")
 
 
-def serve(plane: ControlPlane, submitter: Submitter, reloading: Reloading, stopping: threading.Event) -> None:
-    """Submit and reload until `stopping` is set. Trouble that may pass is waited out; anything else ends the process, which is started again."""
-    look_again_at = due_again_at = 0.0
-    while not stopping.wait(POLL_S):
-        try:
-            if time.monotonic() >= due_again_at:
-                for found in reevaluate_due(plane):
-                    log.info("%s is asked again: %s", found.promotion_id, found.reason)
-                due_again_at = time.monotonic() + DUE_POLL_S
-            for run_id in submit_pending(plane, submitter):
-                log.info("submitted run %s", run_id)
-            if time.monotonic() >= look_again_at:
-                if reloading.keep_in_step(read_catalogue(plane)):
-                    log.info("reloaded the code location: the estate or the release names have changed")
-                look_again_at = time.monotonic() + CATALOGUE_POLL_S
-        except StellaError as error:
-            if not error.retryable:
-                raise
-            log.warning("%s", error)
-            stopping.wait(TROUBLE_PAUSE_S)
+class Duties:
+    """What a pass does: what people wait for every time, and the rest more seldom."""
+
+    def __init__(self, plane: ControlPlane, submitter: Submitter) -> None:
+        self._plane = plane
+        self._submitter = submitter
+        self._seldom_at_s = 0.0
+
+    def do(self, now_s: float) -> None:
+        """One pass at this monotonic time. Raises what the store raises."""
+        for found in reevaluate_due(self._plane):
+            log.info("%s is asked again: %s", found.promotion_id, found.reason)
+        if now_s >= self._seldom_at_s:
+            self._plane.promotions.expire_due()
+            self._follow_the_dead()
+            self._seldom_at_s = now_s + SELDOM_S
+        for run_id in submit_pending(self._plane, self._submitter):
+            log.info("submitted run %s", run_id)
+
+    def _follow_the_dead(self) -> None:
+        for kind in FOLLOWED:
+            for found in follow_dead_runs(self._plane, self._submitter.instance, kind):
+                log.info("%s goes on: %s", found.promotion_id, found.reason)
+        for line in resume_commanded(self._plane, self._submitter.instance):
+            log.info("%s", line)
+
+
+def repeatedly(do: Callable[[], None], wait: Callable[[], object], stopping: threading.Event) -> None:
+    """Do it and wait, again and again, until `stopping` is set. Trouble that may pass is waited out; anything else is raised, and stops the others too."""
+    try:
+        while not stopping.is_set():
+            try:
+                do()
+            except StellaError as error:
+                if not error.retryable:
+                    raise
+                log.warning("%s", error)
+                stopping.wait(TROUBLE_PAUSE_S)
+            wait()
+    finally:
+        stopping.set()
+
+
+def keep_catalogue(plane: ControlPlane, reloading: Reloading) -> None:
+    """The asset graph is that of the estate. A reload takes seconds, in which nobody else shall wait."""
+    if reloading.keep_in_step(read_catalogue(plane)):
+        log.info("reloaded the code location: the estate or the release names have changed")
 
 
 def main(code_socket: str, web_url: str) -> None:
@@ -70,7 +105,13 @@ def main(code_socket: str, web_url: str) -> None:
     location = GrpcServerCodeLocationOrigin(host="localhost", socket=code_socket, location_name=CODE_LOCATION)
     with open_control_plane(Settings.from_environ(os.environ)) as plane, dg.DagsterInstance.get() as instance:
         holder = f"submitter/{socket.gethostname()}/{os.getpid()}"
-        serve(plane, Submitter(instance, repository.get_job, location, holder), Reloading(web_url), stopping)
+        reloading, woken = Reloading(web_url), wakeups(plane.settings.database_url, stopping)
+        duties = Duties(plane, Submitter(instance, repository.get_job, location, holder))
+        with ThreadPoolExecutor(1, "catalogue") as beside:
+            kept = beside.submit(repeatedly, lambda: keep_catalogue(plane, reloading), lambda: stopping.wait(CATALOGUE_POLL_S), stopping)
+            repeatedly(lambda: duties.do(time.monotonic()), lambda: woken.wait(PASS_S), stopping)
+            kept.result()
+        woken.close()
 
 
 if __name__ == "__main__":

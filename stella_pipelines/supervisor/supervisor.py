@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,9 +22,12 @@ from typing import Final
 import httpx
 
 from stella_pipelines.core.settings import Settings
+from stella_pipelines.jobs.forking import this_system, why_not
 from stella_pipelines.supervisor.errors import AddressInUse, AlreadyUp, NotReadyInTime, ProcessDied
 from stella_pipelines.supervisor.home import CODE_LOCATION, DagsterHome, dagster_home, process_environment
+from stella_pipelines.supervisor.occupancy import occupied
 from stella_pipelines.supervisor.process import SupervisedProcess
+from stella_pipelines.supervisor.runnerless import SOCKET_VARIABLE, create_tables, use_the_stock_launcher
 
 log = logging.getLogger("stella.supervisor")
 
@@ -47,26 +50,38 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], None
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(settings.home), dagster_home(settings) as home, _stopped_by(stop) as stopping:
         port = _usable_port(host, port)
-        processes = _processes(settings, home, host, port)
-        try:
-            _start_all(processes, home, host, port, on_ready, stopping)
-            _watch(processes, stopping)
-        finally:
-            _stop_all(processes)
+        with occupied(settings, stopping) as occupancy:
+            _run(settings, home, host, port, on_ready, stopping)
+        if occupancy is not None:
+            occupancy.check()
 
 
-def _processes(settings: Settings, home: DagsterHome, host: str, port: int) -> dict[str, SupervisedProcess]:
+def _run(settings: Settings, home: DagsterHome, host: str, port: int, on_ready: Callable[[str], None], stopping: threading.Event) -> None:
     environ = process_environment(settings, home, os.environ)
+    reason = why_not(this_system(), environ)
+    if reason is not None:
+        use_the_stock_launcher(reason, environ, home.logs)
+        create_tables(environ, home.logs, stopping)
+    processes = _processes(environ, home, host, port)
+    try:
+        _start_all(processes, home, host, port, on_ready, stopping)
+        _watch(processes, stopping)
+    finally:
+        _stop_all(processes)
+
+
+def _processes(environ: Mapping[str, str], home: DagsterHome, host: str, port: int) -> dict[str, SupervisedProcess]:
     python, workspace = sys.executable, str(home.workspace)
     module = ("--module-name", "stella_pipelines.definitions", "--attribute", "defs", "--location-name", CODE_LOCATION)
     commands = {
         "runner": (python, "-m", "stella_pipelines.jobs.runner", str(home.runner_socket)),
         "code-server": (python, "-m", "dagster", "code-server", "start", "--socket", str(home.code_socket), "--use-python-environment-entry-point", *module),
         "webserver": (python, "-m", "dagster_webserver", "--host", host, "--port", str(port), "--workspace", workspace),
-        "daemon": (python, "-m", "dagster._daemon", "run", "--workspace", workspace),
+        "daemon": (python, "-m", "dagster._daemon", "run", "--log-level", "warning", "--workspace", workspace),
         "submitter": (python, "-m", "stella_pipelines.supervisor.submitter", str(home.code_socket), _url(host, port)),
     }
-    return {name: SupervisedProcess(name, command, environ, home.logs) for name, command in commands.items()}
+    wanted = {name: command for name, command in commands.items() if name != "runner" or SOCKET_VARIABLE in environ}
+    return {name: SupervisedProcess(name, command, environ, home.logs) for name, command in wanted.items()}
 
 
 def _start_all(
@@ -79,9 +94,10 @@ def _start_all(
         (("webserver", "daemon", "submitter"), lambda: _location_loaded(_url(host, port))),
     )
     for names, ready in stages:
-        for name in names:
-            processes[name].start()
-        if not _wait_until(ready, [processes[name] for name in names], stopping):
+        wanted = [processes[name] for name in names if name in processes]
+        for process in wanted:
+            process.start()
+        if wanted and not _wait_until(ready, wanted, stopping):
             return
     on_ready(_url(host, port))
 

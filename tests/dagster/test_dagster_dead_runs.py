@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -14,19 +13,16 @@ from stella_pipelines.promotions.dead_runs import DEAD_RUNS_MAX, REST_S
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.store import outbox
 from stella_pipelines.store.outbox import Kind
-from tests.support.installation import ALICE, NESTED_RESOURCES, SmallInstallation, fast_home, shop_estate, small_installation
+from tests.support.installation import ALICE, NESTED_RESOURCES, SmallInstallation
 
 pytestmark = pytest.mark.filterwarnings(NESTED_RESOURCES)
 HEALTHY = 60
 PLAN = {"environment": "dev", "targets": []}
 
 
-@pytest.fixture
-def stella(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallInstallation]:
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dead_runs, "PAUSE_S", 0.0)
-    with fast_home() as home, small_installation(home) as installation:
-        installation.apply(shop_estate())
-        yield installation
 
 
 def newest_run_dies(stella: SmallInstallation, promotion: Promotion, kind: Kind = "promotion") -> None:

@@ -51,8 +51,9 @@ def described(defs: dg.Definitions) -> dict[str, Any]:
         sensor.name: {"every_s": sensor.minimum_interval_seconds, "status": sensor.default_status.value, "says": sensor.description}
         for sensor in repository.sensor_defs
     }
+    schedules = {one.name: {"cron": one.cron_schedule, "status": one.default_status.value, "job": one.job_name} for one in repository.schedule_defs}
     checks = sorted(f"{'/'.join(check.asset_key.path)}:{check.name}" for check in graph.asset_check_keys)
-    return {"assets": assets, "jobs": dict(sorted(jobs.items())), "sensors": dict(sorted(sensors.items())), "checks": checks}
+    return {"assets": assets, "jobs": dict(sorted(jobs.items())), "sensors": dict(sorted(sensors.items())), "schedules": schedules, "checks": checks}
 
 
 def test_the_code_location_is_the_one_in_the_snapshot(tmp_path: Path) -> None:
@@ -144,9 +145,9 @@ def test_the_postgres_variant_differs_only_in_its_storage(tmp_path: Path) -> Non
     embedded = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     text = (ROOT / "deploy" / "dagster.postgres.yaml").read_text()
     postgres = yaml.safe_load(text)
-    storage = postgres.pop("storage")
+    assert postgres.pop("storage")["custom"]["config"] == {"database_url": {"env": "STELLA_DATABASE_URL"}}
+    assert postgres.pop("compute_logs")["config"] == {"home": {"env": "DAGSTER_HOME"}}
     assert postgres == embedded
-    assert storage["postgres"]["postgres_db"]["scheme"] == "postgresql+psycopg2"
     (tmp_path / "dagster.yaml").write_text(text)
     assert InstanceRef.from_dir(str(tmp_path)).settings is not None
 

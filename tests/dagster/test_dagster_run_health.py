@@ -20,9 +20,13 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.types import CanCancelExecutionResult
 from dagster._serdes import serialize_value
 
+from stella_pipelines.jobs import watching
 from stella_pipelines.jobs.launcher import RUNNER_TAG, WarmRunLauncher
+from stella_pipelines.jobs.orders import Standing
+from stella_pipelines.jobs.presence import Place, ProcessName, Whereabouts, here, is_alive, named
 from stella_pipelines.jobs.submission import submit_pending
-from stella_pipelines.jobs.witnesses import Witnessed, judged, process_lives
+from stella_pipelines.jobs.watching import SIGN_OF_LIFE, SIGN_OF_LIFE_EVERY_S
+from stella_pipelines.jobs.witnesses import SILENT_FOR_S_MAX, WHEREABOUTS_TAG, Seen, Witnessed, judged, process_lives, seen_from_here
 from tests.support.installation import SmallInstallation, fast_home, shop_estate, small_installation
 
 NOWHERE = json.dumps({"host": "localhost", "socket": "/nowhere.sock"})
@@ -124,6 +128,105 @@ def test_a_runner_that_does_not_answer_proves_nothing(
         hanging_up.start()
         assert launcher.check_run_worker_health(run).status is WorkerStatus.UNKNOWN
         hanging_up.join()
+
+
+ELSEWHERE = Place(host="other.example", boot="other", namespace="other")
+GONE = ProcessName(pid=2**22 - 1, began=1)
+
+
+def written(place: Place | None = None, runner: ProcessName | None = None, run: ProcessName | None = None) -> dict[str, str]:
+    """The tags of a run of a runner; by default everything is this very process."""
+    where = Whereabouts(place=place or here(), runner=runner or named(os.getpid()), run=run)
+    return {RUNNER_TAG: "1", WHEREABOUTS_TAG: where.model_dump_json()}
+
+
+def test_a_run_whose_process_lives_is_not_dead_because_its_runner_is_away(stella: SmallInstallation, launcher: WarmRunLauncher) -> None:
+    assert launcher.check_run_worker_health(started(stella, written(run=named(os.getpid())))).status is WorkerStatus.RUNNING
+
+
+def test_a_run_whose_process_is_gone_is_dead_when_its_runner_is_away(stella: SmallInstallation, launcher: WarmRunLauncher) -> None:
+    assert launcher.check_run_worker_health(started(stella, written(run=GONE))).status is WorkerStatus.NOT_FOUND
+
+
+def test_a_run_that_waited_for_its_turn_lives_as_long_as_its_runner(stella: SmallInstallation, launcher: WarmRunLauncher) -> None:
+    run = started(stella, written())
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+    stella.instance.add_run_tags(run.run_id, written(runner=GONE))
+    again = stella.instance.get_run_by_id(run.run_id)
+    assert again is not None
+    assert launcher.check_run_worker_health(again).status is WorkerStatus.NOT_FOUND
+
+
+def test_a_run_on_another_machine_lives_as_long_as_its_log_grows(stella: SmallInstallation, launcher: WarmRunLauncher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster fails what is UNKNOWN, so that would be no answer for a run that works where nobody can look."""
+    run = started(stella, written(place=ELSEWHERE, run=GONE))
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + SILENT_FOR_S_MAX + 60)
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.NOT_FOUND
+    stella.instance.report_engine_event(SIGN_OF_LIFE, run)
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+
+
+def test_a_process_that_works_in_silence_writes_a_sign_of_life(stella: SmallInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(watching, "SIGN_OF_LIFE_EVERY_S", 0.0)
+    run, deadline = started(stella, {}), time.monotonic() + 20
+    with watching.watched(stella.instance, run):
+        while not any(entry.message == SIGN_OF_LIFE for entry in stella.instance.all_logs(run.run_id)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_a_process_that_ended_well_without_an_end_of_its_run_has_failed(
+    stella: SmallInstallation, launcher: WarmRunLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster would leave a SUCCESS alone, and the run would stay STARTED for ever."""
+    run = started(stella, written(run=GONE))
+    monkeypatch.setattr(launcher, "_standing", lambda _: ("known", Standing(status="SUCCESS", says="the run's process ended with 0")))
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
+    stella.instance.report_run_failed(run)
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.SUCCESS
+
+
+def test_a_process_that_works_in_silence_is_heard_of_often_enough() -> None:
+    assert 2 * SIGN_OF_LIFE_EVERY_S < SILENT_FOR_S_MAX
+
+
+def test_a_machine_that_was_started_again_has_none_of_its_runs(stella: SmallInstallation, launcher: WarmRunLauncher) -> None:
+    run = started(stella, written(place=here().model_copy(update={"boot": "the one before"}), run=named(os.getpid())))
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.NOT_FOUND
+
+
+def test_another_namespace_of_process_ids_is_another_place(stella: SmallInstallation, launcher: WarmRunLauncher) -> None:
+    """A container's process 7 is not ours."""
+    run = started(stella, written(place=here().model_copy(update={"namespace": "pid:[1]"}), run=GONE))
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+
+
+def test_a_run_whose_launcher_died_before_it_wrote_is_found_by_the_process_it_named(stella: SmallInstallation, launcher: WarmRunLauncher) -> None:
+    assert launcher.check_run_worker_health(started(stella, {}, os.getpid())).status is WorkerStatus.RUNNING
+    assert process_lives(os.getpid(), time.time())
+
+
+def test_whereabouts_that_cannot_be_read_are_none(stella: SmallInstallation, launcher: WarmRunLauncher) -> None:
+    run = started(stella, {RUNNER_TAG: "1", WHEREABOUTS_TAG: '{"of": "another version"}'})
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.NOT_FOUND
+
+
+def test_a_run_that_its_runner_does_not_know_is_gone_unless_its_process_lives() -> None:
+    known = {"runner": "unknown", "here": here(), "runner_lives": True, "named_pid_lives": None, "silent_for_s": 0.0}
+    queued = Whereabouts(place=here(), runner=named(os.getpid()), run=None)
+    begun = queued.model_copy(update={"run": GONE})
+    assert seen_from_here(Seen(whereabouts=queued, run_lives=None, **known)).status is WorkerStatus.NOT_FOUND
+    assert seen_from_here(Seen(whereabouts=begun, run_lives=False, **known)).status is WorkerStatus.NOT_FOUND
+    assert seen_from_here(Seen(whereabouts=begun, run_lives=True, **known)).status is WorkerStatus.RUNNING
+
+
+def test_a_process_is_known_by_when_it_began() -> None:
+    name = named(os.getpid())
+    assert is_alive(name)
+    assert not is_alive(name.model_copy(update={"began": name.began - 1}))
 
 
 def test_what_no_witness_saw_is_never_said_to_run() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -15,14 +15,7 @@ from stella_pipelines.jobs.backoff import rest_after
 from stella_pipelines.jobs.submission import ENVIRONMENT_TAG, run_id_of, run_tags, submit_pending
 from stella_pipelines.store import leases, outbox
 from stella_pipelines.store.outbox import OutboxRow
-from tests.support.installation import SmallInstallation, fast_home, shop_estate, small_installation
-
-
-@pytest.fixture
-def stella() -> Iterator[SmallInstallation]:
-    with fast_home() as home, small_installation(home) as installation:
-        installation.apply(shop_estate())
-        yield installation
+from tests.support.installation import SmallInstallation
 
 
 def row_of(stella: SmallInstallation, promotion_id: str) -> OutboxRow:

@@ -7,9 +7,7 @@ import re
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +23,11 @@ from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.supervisor import home as dagster_files
 from stella_pipelines.supervisor.errors import AddressInUse, AlreadyUp, ProcessDied
 from stella_pipelines.supervisor.supervisor import run
-from tests.support.dagster_postgres import point_dagster_at
 from tests.support.databases import Databases
-from tests.support.installation import ALICE, ROOT, fast_home
+from tests.support.installation import ALICE, fast_home
+from tests.support.running_installation import eventually, left_of, process, up
 
-UP_TIMEOUT_S = 240.0
 CARRY_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 20.0
 RUNS = "{ runsOrError { ... on Runs { results { jobName status runId tags { key value } } } } }"
 EXECUTE = """mutation {
   launchPipelineExecution(executionParams: {
@@ -49,67 +45,6 @@ ASSETS = "{ assetNodes { assetKey { path } } }"
 
 def settings_in(home: Path) -> Settings:
     return Settings(home=home, database_url=f"sqlite:///{home / 'stella.db'}")
-
-
-@contextmanager
-def up(settings: Settings) -> Iterator[str]:
-    """The installation in a thread of its own; yields the UI's address, and checks that it stops in time with nothing left."""
-    stop, ready, address, failure = threading.Event(), threading.Event(), [""], [None]
-
-    def on_ready(url: str) -> None:
-        address[0] = url
-        ready.set()
-
-    def serve() -> None:
-        try:
-            run(settings, "127.0.0.1", 0, on_ready, stop)
-        except BaseException as error:  # noqa: BLE001  # handed to the test's own thread, which raises it
-            failure[0] = error  # type: ignore[call-overload]  # the list starts with None
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        assert ready.wait(UP_TIMEOUT_S)
-        if failure[0] is not None:
-            raise failure[0]
-        yield address[0]
-    finally:
-        began = time.monotonic()
-        stop.set()
-        thread.join(STOP_TIMEOUT_S)
-        assert not thread.is_alive(), f"still stopping after {time.monotonic() - began:.0f} s"
-    assert left_of(settings.home) == {}
-
-
-def left_of(home: Path) -> dict[int, str]:
-    """Processes that belong to the installation: its home is in their environment."""
-    wanted = f"DAGSTER_HOME={home / 'dagster'}".encode()
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if wanted in (folder / "environ").read_bytes():
-                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue  # it ended while we looked
-    return found
-
-
-def process(home: Path, pattern: str) -> int:
-    (found,) = [pid for pid, command in left_of(home).items() if re.search(pattern, command)]
-    return found
-
-
-def eventually(what: Callable[[], Any], timeout_s: float) -> Any:
-    """The first true answer of `what`."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        answer = what()
-        if answer:
-            return answer
-        time.sleep(0.1)
-    pytest.fail(f"did not happen within {timeout_s:.0f} s")
 
 
 def graphql(address: str, query: str) -> Any:
@@ -137,17 +72,14 @@ def carried_out(plane: ControlPlane, digest: Digest) -> Promotion:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def settings(request: pytest.FixtureRequest, databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """An installation wholly on one of the two databases: our store and Dagster's own storage."""
+def settings(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Settings]:
+    """An installation wholly on one of the two databases, empty at first: our store and Dagster's own storage."""
     with fast_home() as home:
         if request.param == "sqlite":
             yield settings_in(home)
             return
-        with databases.fresh("postgres", migrated=False) as ours, databases.fresh("postgres", migrated=False) as theirs:
-            point_dagster_at(theirs, monkeypatch)
-            home.mkdir()
-            (home / "dagster.yaml").write_bytes((ROOT / "deploy" / "dagster.postgres.yaml").read_bytes())
-            yield Settings(home=home, database_url=ours)
+        with databases.fresh("postgres", migrated=False) as url:
+            yield Settings(home=home, database_url=url)
 
 
 @pytest.mark.slow
@@ -267,7 +199,7 @@ def test_an_operators_own_instance_configuration_wins() -> None:
     with fast_home() as home:
         settings = settings_in(home)
         home.mkdir()
-        assert dagster_files.instance_configuration(settings).parent != home
+        assert "WarmRunLauncher" in dagster_files.instance_configuration(settings)
         (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
         with dagster_files.dagster_home(settings) as made:
             assert (made.folder / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"

@@ -27,6 +27,7 @@ from stella_pipelines.jobs.submission import CODE_LOCATION, Submitter
 from stella_pipelines.promotions.promotion import Promotion
 from stella_pipelines.releases import rows
 from stella_pipelines.releases.model import PlatformImage, Release, ReleaseComponent, ReleaseRecord
+from stella_pipelines.supervisor.home import instance_configuration
 from tests.support.postgres import fast_folder
 
 NESTED_RESOURCES = "ignore:InitResourceContext.dagster_run is deprecated:DeprecationWarning"
@@ -101,12 +102,15 @@ def fast_home() -> Iterator[Path]:
 
 
 @contextmanager
-def small_installation(home: Path, environ: Mapping[str, str] | None = None) -> Iterator[SmallInstallation]:
-    """Open one in `home`. Its instance is configured by the `dagster.yaml` that the product ships."""
+def small_installation(home: Path, environ: Mapping[str, str] | None = None, database_url: str | None = None) -> Iterator[SmallInstallation]:
+    """Open one in `home`. Its instance is configured by the `dagster.yaml` that the product ships.
+
+    On SQLite, unless a database is given that has Dagster's tables too; its URL must then stand in STELLA_DATABASE_URL.
+    """
     folder = home / "dagster"
     folder.mkdir(parents=True)
-    (folder / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
-    settings = Settings(home=home, database_url=f"sqlite:///{home / 'stella.db'}")
+    settings = Settings(home=home, database_url=database_url or f"sqlite:///{home / 'stella.db'}")
+    (folder / "dagster.yaml").write_text(instance_configuration(settings))
     with open_control_plane(settings, environ) as plane, dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder))) as instance:
         yield SmallInstallation(plane, instance)
 

@@ -70,6 +70,12 @@ IN_FORM = {
     "negative time": Case(
         "environments: {dev: {gates: none, deployment_timeout_s: -1}}", "1:57", "environments.dev.deployment_timeout_s", "greater than or equal to 0"
     ),
+    "shards of nobody": Case(
+        "environments: {dev: {gates: none, targets_per_shard: 0}}", "1:54", "environments.dev.targets_per_shard", "greater than or equal to 1"
+    ),
+    "shards in percent": Case(
+        'environments: {dev: {gates: none, targets_per_shard: "10%"}}', "1:54", "environments.dev.targets_per_shard", "must be a whole number"
+    ),
     "port out of range": Case(
         DEV + "components: {web: {repository: r.example/web, ports: [{container: 0, host: 80}]}}", "2:67", "components.web.ports[0].container", "must be"
     ),

@@ -22,4 +22,4 @@ give_back() {
   [[ ${#made[@]} -eq 0 ]] || sudo chown -R "$(id -u):$(id -g)" "${made[@]}"
 }
 trap give_back EXIT
-sudo --preserve-env=LAB,KEEP,CI,ONLY,COLUMNS,TERM,NO_COLOR,STELLA_TEST_DATABASES PYTHONDONTWRITEBYTECODE=1 "$@"
+sudo --preserve-env=LAB,KEEP,CI,ONLY,COLUMNS,TERM,NO_COLOR,STELLA_TEST_DATABASES,STELLA_CHAOS_DEPLOYMENTS PYTHONDONTWRITEBYTECODE=1 "$@"

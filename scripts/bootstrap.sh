@@ -2,7 +2,7 @@
 # Prepare this checkout: system packages (only what is missing), then .venv. `make` calls it; running it again takes no time.
 #
 #   scripts/bootstrap.sh demo    what `make demo` needs
-#   scripts/bootstrap.sh test    what `make test` needs as well: PostgreSQL, skopeo, an SSH client, the development packages
+#   scripts/bootstrap.sh test    what `make test` needs as well: PostgreSQL, Redis, SQLite, skopeo, an SSH client, systemd-analyze, the development packages
 #
 # Services that come with the packages are not started now: the lab starts its own copies and stops them again. With LAB=embedded no
 # system package is installed, except the one that makes Python's venv work. Needs Debian 12, or Ubuntu 22.04 or later; on other systems
@@ -73,7 +73,10 @@ missing_packages() {
   [[ $LEVEL == test ]] || return 0
   have ssh || echo openssh-client
   have skopeo || echo skopeo
+  have sqlite3 || echo sqlite3
+  have systemd-analyze || echo systemd
   has_postgres || echo postgresql
+  have redis-server || echo redis-server
   if needs_browser && ! have chromium; then echo chromium; fi
 }
 

@@ -1,4 +1,5 @@
-"""Write the reference pages that come from the code: `docs/errors.md`, `docs/cli.md`, `docs/estate.schema.json`, `docs/promotion-states.md`.
+"""Write the reference pages that come from the code: `docs/errors.md`, `docs/cli.md`, `docs/estate.schema.json`, and
+`deploy/dagster.postgres.yaml`.
 
 `make docs` writes them; a test compares them, so a page cannot fall behind the code.
 """
@@ -20,14 +21,17 @@ from stella_pipelines.cli.app import app
 from stella_pipelines.cli.exits import MEANINGS
 from stella_pipelines.core.errors import all_error_classes
 from stella_pipelines.environments.schema import json_schema
+from stella_pipelines.supervisor.configuration import deployed_on_postgres
 
 DOCS = Path(__file__).parents[1] / "docs"
+PROGRAMS = ("__main__", ".celery_app")
+"""Modules that act when they are imported, and define no error."""
 
 
 def errors_page() -> str:
     """Every error code with its meaning and whether trying again can help."""
     for module in pkgutil.walk_packages(stella_pipelines.__path__, "stella_pipelines."):
-        if ".migrations." not in module.name and not module.name.endswith("__main__"):
+        if ".migrations." not in module.name and not module.name.endswith(PROGRAMS):
             importlib.import_module(module.name)
     lines = ["# Errors", "", "Every error has a stable code, says what happened, what is unchanged and what to do next.", ""]
     lines += ["| Code | Meaning | Try again? |", "| --- | --- | --- |"]
@@ -77,6 +81,7 @@ def pages() -> dict[Path, str]:
         DOCS / "errors.md": errors_page(),
         DOCS / "cli.md": cli_page(),
         DOCS / "estate.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
+        DOCS.parent / "deploy" / "dagster.postgres.yaml": deployed_on_postgres((DOCS.parent / "dagster.yaml").read_text()),
     }
 
 

@@ -8,6 +8,7 @@ import re
 import socket
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_watching_with_json_is_one_line_per_look(applied: Lab, capsys: pytest.Ca
         if next(looks, "over") == "over":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(status.time, "sleep", rest)
+    monkeypatch.setattr(status, "time", SimpleNamespace(sleep=rest))  # and not `time.sleep`, which others call too
     capsys.readouterr()
     assert run(["status", "--watch", "--json"]) is Exit.DONE
     lines = capsys.readouterr().out.splitlines()

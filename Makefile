@@ -1,13 +1,14 @@
 # Every target prepares what it needs: `make demo` and `make test` work on a fresh clone. `make` alone lists the targets.
 
 PYTHON := .venv/bin/python
-WORKERS ?= 2
-CHECKED := stella_pipelines assets resources sensors tests benchmarks scripts
+# More than there are cores: what takes long here mostly waits, for targets, timeouts and processes that start.
+WORKERS ?= 3
+CHECKED := stella_pipelines assets resources sensors tests benchmarks scripts deploy
 # Some machines point these at the system's certificates; `requests` then uses them in place of the CA that it was given.
 unexport REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install up test test-fast lint format types imports docs docs-check bench wheel clean ready-demo ready-test
+.PHONY: help demo install up test test-fast lint format types imports docs docs-check bench chaos image wheel clean ready-demo ready-test
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +21,7 @@ install: ready-demo ## make .venv with the `stella` command; then: . .venv/bin/a
 up: ready-demo ## database, daemon and web UI of an installation in ./.stella, until Ctrl-C
 	@.venv/bin/stella up
 
-test: ready-test lint types imports ## everything that CI runs (about ten minutes on two cores)
+test: ready-test lint types imports ## everything that CI runs (about a quarter of an hour on two cores)
 	@scripts/as_root.sh $(PYTHON) -m pytest -n $(WORKERS) -q
 
 test-fast: ready-test ## unit and property tests, on SQLite only
@@ -48,6 +49,12 @@ docs-check: ready-test ## the pages say what the code says, and links lead somew
 
 bench: ready-test ## measure; ONLY=name for one benchmark; writes build/bench.json
 	@scripts/as_root.sh $(PYTHON) -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+chaos: ready-test ## kill each process of an installation in turn while fifty deployments are at work (STELLA_CHAOS_DEPLOYMENTS=n)
+	@STELLA_CHAOS_DEPLOYMENTS=$(or $(STELLA_CHAOS_DEPLOYMENTS),50) scripts/as_root.sh $(PYTHON) -m pytest -q -s tests/e2e/test_killed_processes.py
+
+image: ## the container image for deploy/compose.yaml (with wheels in deploy/wheelhouse: without internet)
+	@docker build -f deploy/Dockerfile -t stella-pipelines:0.1.0 .
 
 wheel: ready-demo ## build the wheel into dist/
 	@$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .

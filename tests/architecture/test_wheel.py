@@ -16,7 +16,7 @@ from stella_pipelines.core.settings import Settings
 from stella_pipelines.supervisor.home import instance_configuration
 print(Path(stella_pipelines.__file__).parent)
 print(sorted(job.name for job in loaded.defs().jobs))
-print(instance_configuration(Settings.from_environ({})))
+print("WarmRunLauncher" in instance_configuration(Settings.from_environ({})))
 """
 
 
@@ -35,4 +35,4 @@ def test_the_wheel_holds_what_it_needs_and_loads(tmp_path: Path) -> None:
     assert where == str(unpacked / "stella_pipelines")
     assert "'deployment'" in jobs
     assert "'promotion'" in jobs
-    assert configuration == str(unpacked / "stella_pipelines" / "jobs" / "dagster.yaml")
+    assert configuration == "True", "it brings its dagster.yaml along"

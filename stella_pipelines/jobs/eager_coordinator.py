@@ -16,7 +16,7 @@ from dagster._core.launcher.base import LaunchRunContext
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._utils.tags import TagConcurrencyLimitsCounter
 
-from stella_pipelines.jobs.launcher import SOCKET_VARIABLE
+from stella_pipelines.jobs.launcher import SOCKET_VARIABLE, WarmRunLauncher
 from stella_pipelines.jobs.orders import RunnerAway, ask_standing
 
 AT_WORK: Final = (DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
@@ -29,12 +29,16 @@ class EagerRunCoordinator(QueuedRunCoordinator):
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Launch the run now, or queue it. A run that was submitted before is left to whoever has it."""
         run = context.dagster_run
-        if run.status is not DagsterRunStatus.NOT_STARTED or not _runner_is_there(run.run_id) or self._held_back(run):
+        if run.status is not DagsterRunStatus.NOT_STARTED or not self._can_launch(run) or self._held_back(run):
             return super().submit_run(context)
         starting = DagsterEvent(event_type_value=DagsterEventType.PIPELINE_STARTING.value, job_name=run.job_name)
         self._instance.report_dagster_event(starting, run_id=run.run_id)
         self._instance.run_launcher.launch_run(LaunchRunContext(dagster_run=self._again(run), workspace=context.workspace))
         return self._again(run)
+
+    def _can_launch(self, run: DagsterRun) -> bool:
+        """Whether a launch needs nothing that only the daemon has: other launchers than ours ask the workspace for the code's server."""
+        return isinstance(self._instance.run_launcher, WarmRunLauncher) and _runner_is_there(run.run_id)
 
     def _held_back(self, run: DagsterRun) -> bool:
         """Whether a limit of `dagster.yaml` stands against one more run like this."""

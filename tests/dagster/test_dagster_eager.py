@@ -6,6 +6,7 @@ import threading
 
 import dagster as dg
 import pytest
+from dagster import DefaultRunLauncher
 from dagster._core.launcher.base import LaunchRunContext
 
 from stella_pipelines.jobs import eager_coordinator
@@ -52,6 +53,15 @@ def test_a_run_that_nothing_holds_back_starts_with_its_submission(stella: SmallI
 
 
 def test_without_a_runner_runs_are_queued_as_ever(stella: SmallInstallation) -> None:
+    stella.request()
+    submit_pending(stella.plane, stella.submitter())
+    assert statuses(stella) == [QUEUED]
+
+
+def test_another_launcher_gets_its_runs_from_the_queue(stella: SmallInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator's own, for containers say: it needs the daemon's workspace."""
+    monkeypatch.setattr(eager_coordinator, "_runner_is_there", lambda _: True)
+    monkeypatch.setattr(type(stella.instance), "run_launcher", DefaultRunLauncher())
     stella.request()
     submit_pending(stella.plane, stella.submitter())
     assert statuses(stella) == [QUEUED]

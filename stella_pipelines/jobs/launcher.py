@@ -37,7 +37,7 @@ def _launch_failed(message: str) -> DagsterLaunchFailedError:
 
 
 class WarmRunLauncher(DefaultRunLauncher):
-    """Launches a run in 0.4 s instead of 4 to 15 s: the runner has imported everything already and forks."""
+    """Launches a run in a tenth of a second instead of some seconds: the runner has imported everything already and forks."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(inst_data)

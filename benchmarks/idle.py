@@ -67,6 +67,6 @@ def _memory_mib(pid: int) -> float:
 
 def _name(pid: int) -> str:
     words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    known = {"stella_pipelines.jobs.runner": "runner", "stella_pipelines.supervisor.submitter": "submitter", "dagster_webserver": "webserver"}
+    known = {"stella_pipelines.jobs.warm.runner": "runner", "stella_pipelines.supervisor.submitter": "submitter", "dagster_webserver": "webserver"}
     known |= {"dagster._daemon": "daemon", "code-server": "code_server", "grpc": "code", "api": "code"}
     return next((known[word] for word in words if word in known), words[0].rsplit("/", 1)[-1])

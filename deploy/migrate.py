@@ -9,7 +9,7 @@ import sys
 from stella_pipelines.control_plane import ready_home
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.settings import Settings
-from stella_pipelines.jobs.instance_storage import prepare_instance
+from stella_pipelines.jobs.storage.instance_storage import prepare_instance
 from stella_pipelines.store.database import Store
 from stella_pipelines.supervisor.home import instance_configuration
 

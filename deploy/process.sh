@@ -11,7 +11,7 @@ export DAGSTER_HOME="${DAGSTER_HOME:-$STELLA_HOME/dagster}" STELLA_RUNNER_SOCKET
 
 case ${1:-} in
   migrate) exec "$python" "$(dirname "$0")/migrate.py" ;;
-  runner) exec "$python" -m stella_pipelines.jobs.runner "$STELLA_RUNNER_SOCKET" ;;
+  runner) exec "$python" -m stella_pipelines.jobs.warm.runner "$STELLA_RUNNER_SOCKET" ;;
   code-server)
     exec "$python" -m dagster code-server start --socket "$code" --use-python-environment-entry-point \
       --module-name stella_pipelines.definitions --attribute defs --location-name stella
@@ -19,6 +19,6 @@ case ${1:-} in
   webserver) exec "$python" -m dagster_webserver --host "${STELLA_WEB_HOST:-127.0.0.1}" --port "${STELLA_WEB_PORT:-3000}" --workspace "$workspace" ;;
   daemon) exec "$python" -m dagster._daemon run --log-level warning --workspace "$workspace" ;;
   submitter) exec "$python" -m stella_pipelines.supervisor.submitter "$code" "${STELLA_WEB_URL:-http://127.0.0.1:3000}" ;;
-  celery-worker) exec "$python" -m celery -A stella_pipelines.jobs.celery_app worker --concurrency "${STELLA_CELERY_STEPS:-2}" ;;
+  celery-worker) exec "$python" -m celery -A stella_pipelines.jobs.shards.celery_app worker --concurrency "${STELLA_CELERY_STEPS:-2}" ;;
   *) echo "usage: process.sh migrate|runner|code-server|webserver|daemon|submitter|celery-worker" >&2; exit 64 ;;
 esac

@@ -11,8 +11,8 @@ from resources.registry import RegistryResource
 from resources.signer import SignerResource
 from resources.targets import DockerTargetResource, ProcessTargetResource
 from stella_pipelines.jobs import deployment, operator, promotion, resumption, retention
-from stella_pipelines.jobs.sharding import broker
-from stella_pipelines.jobs.step_names import STEP_NAMES, step_names
+from stella_pipelines.jobs.shards.sharding import broker
+from stella_pipelines.jobs.shards.step_names import STEP_NAMES, step_names
 
 
 def all_jobs() -> list[dg.JobDefinition]:
@@ -38,7 +38,7 @@ def _sharded() -> list[dg.JobDefinition]:
     """The job whose steps go to Celery workers, where there are any; without them, Celery need not even be installed."""
     if broker() is None:
         return []
-    from stella_pipelines.jobs.sharded_deployment import sharded_deployment
+    from stella_pipelines.jobs.shards.sharded_deployment import sharded_deployment
 
     return [sharded_deployment]
 

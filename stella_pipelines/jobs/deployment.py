@@ -19,7 +19,7 @@ from stella_pipelines.jobs.failures import failures_explained
 from stella_pipelines.jobs.holding import ended_runs, holder_of
 from stella_pipelines.jobs.outcomes import tag_deployment
 from stella_pipelines.jobs.reporting import deployment_events
-from stella_pipelines.jobs.sharding import why_unsharded
+from stella_pipelines.jobs.shards.sharding import why_unsharded
 
 
 class DeploymentRun(dg.Config):

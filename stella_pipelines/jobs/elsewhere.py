@@ -15,7 +15,7 @@ import dagster as dg
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value
 
-from stella_pipelines.jobs.execution import execute_run, instance_ref
+from stella_pipelines.jobs.warm.execution import execute_run, instance_ref
 
 ORDER: Final = ("api", "execute_run")
 REFUSED: Final = 64

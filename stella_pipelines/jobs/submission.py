@@ -26,7 +26,7 @@ from dagster._core.workspace.context import BaseWorkspaceRequestContext
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.limits import LEASE_TTL_S, OUTBOX_BATCH_MAX
 from stella_pipelines.jobs.backoff import REST_S_MAX, rest_after
-from stella_pipelines.jobs.sharding import SHARDED_JOB, job_of
+from stella_pipelines.jobs.shards.sharding import SHARDED_JOB, job_of
 from stella_pipelines.store import leases, outbox
 from stella_pipelines.store.leases import Lease, LeaseHeld, LeaseLost
 from stella_pipelines.store.outbox import OutboxRow

@@ -16,7 +16,7 @@ POSTGRES_STORAGE: Final = f"""\
 # PostgreSQL: the schema `dagster` of the store's database. The URL comes from the environment, so that no password stands here.
 storage:
   custom:
-    module: stella_pipelines.jobs.postgres_storage
+    module: stella_pipelines.jobs.storage.postgres_storage
     class: PooledPostgresStorage
     config:
       database_url:
@@ -26,7 +26,7 @@ SQLITE_STORAGE: Final = """\
 # Dagster's own SQLite files, with connections that stay open.
 storage:
   custom:
-    module: stella_pipelines.jobs.sqlite_storage
+    module: stella_pipelines.jobs.storage.sqlite_storage
     class: WarmSqliteStorage
     config:
       base_dir: {folder}
@@ -34,7 +34,7 @@ storage:
 COMPUTE_LOGS: Final = """\
 # What steps print: the same files as Dagster's, without the four processes per run that copy it to the runner's output.
 compute_logs:
-  module: stella_pipelines.jobs.compute_logs
+  module: stella_pipelines.jobs.storage.compute_logs
   class: QuietComputeLogManager
   config:
     home: {folder}

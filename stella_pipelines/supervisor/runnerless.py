@@ -1,6 +1,6 @@
 """An installation without a runner, where runs cannot be forked: Dagster's own launcher starts them, and that is said once.
 
-Not here: whether they can be forked (`jobs/forking.py`).
+Not here: whether they can be forked (`jobs/warm/forking.py`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def use_the_stock_launcher(reason: str, environ: MutableMapping[str, str], logs:
 
 def create_tables(environ: Mapping[str, str], logs: Path, stopping: threading.Event) -> None:
     """Do alone, and before anything else starts, what the runner would have done first: create or upgrade Dagster's tables."""
-    process = SupervisedProcess("tables", (sys.executable, "-m", "stella_pipelines.jobs.instance_storage"), environ, logs)
+    process = SupervisedProcess("tables", (sys.executable, "-m", "stella_pipelines.jobs.storage.instance_storage"), environ, logs)
     process.start()
     while process.exit_code is None and not stopping.wait(POLL_S):
         pass

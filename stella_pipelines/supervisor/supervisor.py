@@ -22,7 +22,7 @@ from typing import Final
 import httpx
 
 from stella_pipelines.core.settings import Settings
-from stella_pipelines.jobs.forking import this_system, why_not
+from stella_pipelines.jobs.warm.forking import this_system, why_not
 from stella_pipelines.supervisor.errors import AddressInUse, AlreadyUp, NotReadyInTime, ProcessDied
 from stella_pipelines.supervisor.home import CODE_LOCATION, DagsterHome, dagster_home, process_environment
 from stella_pipelines.supervisor.occupancy import occupied
@@ -74,7 +74,7 @@ def _processes(environ: Mapping[str, str], home: DagsterHome, host: str, port: i
     python, workspace = sys.executable, str(home.workspace)
     module = ("--module-name", "stella_pipelines.definitions", "--attribute", "defs", "--location-name", CODE_LOCATION)
     commands = {
-        "runner": (python, "-m", "stella_pipelines.jobs.runner", str(home.runner_socket)),
+        "runner": (python, "-m", "stella_pipelines.jobs.warm.runner", str(home.runner_socket)),
         "code-server": (python, "-m", "dagster", "code-server", "start", "--socket", str(home.code_socket), "--use-python-environment-entry-point", *module),
         "webserver": (python, "-m", "dagster_webserver", "--host", host, "--port", str(port), "--workspace", workspace),
         "daemon": (python, "-m", "dagster._daemon", "run", "--log-level", "warning", "--workspace", workspace),

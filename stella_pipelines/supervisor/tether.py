@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from stella_pipelines.jobs.mortality import die_with_parent
+from stella_pipelines.jobs.warm.mortality import die_with_parent
 
 
 def main(arguments: list[str]) -> None:

@@ -23,8 +23,8 @@ from stella_pipelines.deployments.model import DeploymentRecord
 from stella_pipelines.deployments.rollout import decide, in_flight
 from stella_pipelines.environments.model import Component, Environment, Estate, HealthCheck, Port, ProcessAccess, Registry, Rolling, Target
 from stella_pipelines.integrations.registries.layout import LayoutRegistry
-from stella_pipelines.jobs.celery_settings import celery_app
-from stella_pipelines.jobs.sharding import BROKER_VARIABLE, Broker
+from stella_pipelines.jobs.shards.celery_settings import celery_app
+from stella_pipelines.jobs.shards.sharding import BROKER_VARIABLE, Broker
 from stella_pipelines.lab.images import File, MultiArchImage, make_image, push
 from stella_pipelines.promotions.promotion import PromotionState
 from stella_pipelines.store import outbox

@@ -22,8 +22,8 @@ from assets.keys import InvalidPartitionKey, check_partition_key
 from assets.specs import asset_specs
 from stella_pipelines.definitions import definitions
 from stella_pipelines.environments.model import DockerAccess, Target
-from stella_pipelines.jobs.launcher import WarmRunLauncher
 from stella_pipelines.jobs.submission import python_origin
+from stella_pipelines.jobs.warm.launcher import WarmRunLauncher
 from tests.support.installation import ROOT, add_release, shop_estate, small_installation
 
 SNAPSHOT = Path(__file__).parent / "definitions.json"

@@ -9,9 +9,9 @@ import pytest
 from dagster import DefaultRunLauncher
 from dagster._core.launcher.base import LaunchRunContext
 
-from stella_pipelines.jobs import eager_coordinator
-from stella_pipelines.jobs.launcher import WarmRunLauncher
 from stella_pipelines.jobs.submission import ENVIRONMENT_TAG, submit_pending
+from stella_pipelines.jobs.warm import eager_coordinator
+from stella_pipelines.jobs.warm.launcher import WarmRunLauncher
 from stella_pipelines.promotions.promotion import PromotionState
 from stella_pipelines.store import outbox
 from tests.support.installation import SmallInstallation

@@ -13,7 +13,7 @@ from dagster._core.execution import api
 from dagster._core.launcher.base import WorkerStatus
 from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
-from stella_pipelines.jobs.execution import carry_out
+from stella_pipelines.jobs.warm.execution import carry_out
 from tests.support.installation import fast_home
 from tests.support.waiting_jobs import FOLDER_VARIABLE, stubborn
 from tests.support.warm_instance import WarmInstance, warm_instance

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from stella_pipelines.core.settings import DATABASE_VARIABLE, Settings
-from stella_pipelines.jobs.instance_storage import prepare_instance
+from stella_pipelines.jobs.storage.instance_storage import prepare_instance
 from stella_pipelines.store.errors import DatabaseNewer
 from stella_pipelines.supervisor.home import instance_configuration
 from tests.support.databases import Databases

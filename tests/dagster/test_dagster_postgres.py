@@ -17,8 +17,8 @@ from dagster._serdes import serialize_value
 
 from assets.keys import release_key
 from assets.publishing import publish_release
-from stella_pipelines.jobs import instance_storage
-from stella_pipelines.jobs.postgres_storage import PooledRunStorage, pooled_engine
+from stella_pipelines.jobs.storage import instance_storage
+from stella_pipelines.jobs.storage.postgres_storage import PooledRunStorage, pooled_engine
 from stella_pipelines.jobs.submission import submit_pending
 from stella_pipelines.store import limits
 from stella_pipelines.store.database import Store
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.postgres
 EVENTS = 60
 LAST_WORDS = """
 import json, os, threading
-from stella_pipelines.jobs.instance_storage import prepare_instance
+from stella_pipelines.jobs.storage.instance_storage import prepare_instance
 prepare_instance()
 sockets = [fd for fd in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{fd}") and "socket:" in os.readlink(f"/proc/self/fd/{fd}")]
 print(json.dumps({"threads": len(os.listdir("/proc/self/task")), "sockets": len(sockets)}))

@@ -20,13 +20,13 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.types import CanCancelExecutionResult
 from dagster._serdes import serialize_value
 
-from stella_pipelines.jobs import watching
-from stella_pipelines.jobs.launcher import RUNNER_TAG, WarmRunLauncher
-from stella_pipelines.jobs.orders import Standing
-from stella_pipelines.jobs.presence import Place, ProcessName, Whereabouts, here, is_alive, named
 from stella_pipelines.jobs.submission import submit_pending
-from stella_pipelines.jobs.watching import SIGN_OF_LIFE, SIGN_OF_LIFE_EVERY_S
-from stella_pipelines.jobs.witnesses import SILENT_FOR_S_MAX, WHEREABOUTS_TAG, Seen, Witnessed, judged, process_lives, seen_from_here
+from stella_pipelines.jobs.warm import watching
+from stella_pipelines.jobs.warm.launcher import RUNNER_TAG, WarmRunLauncher
+from stella_pipelines.jobs.warm.orders import Standing
+from stella_pipelines.jobs.warm.presence import Place, ProcessName, Whereabouts, here, is_alive, named
+from stella_pipelines.jobs.warm.watching import SIGN_OF_LIFE, SIGN_OF_LIFE_EVERY_S
+from stella_pipelines.jobs.warm.witnesses import SILENT_FOR_S_MAX, WHEREABOUTS_TAG, Seen, Witnessed, judged, process_lives, seen_from_here
 from tests.support.installation import SmallInstallation, fast_home, shop_estate, small_installation
 
 NOWHERE = json.dumps({"host": "localhost", "socket": "/nowhere.sock"})

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from stella_pipelines.core.settings import InvalidSetting
-from stella_pipelines.jobs import dispatching
-from stella_pipelines.jobs.orders import Order, RunnerAway, ask_standing, ask_to_launch, is_own_account
-from stella_pipelines.jobs.presence import here, named
-from stella_pipelines.jobs.runner import CHILDREN_MAX, CHILDREN_VARIABLE, alive_max
+from stella_pipelines.jobs.warm import dispatching
+from stella_pipelines.jobs.warm.orders import Order, RunnerAway, ask_standing, ask_to_launch, is_own_account
+from stella_pipelines.jobs.warm.presence import here, named
+from stella_pipelines.jobs.warm.runner import CHILDREN_MAX, CHILDREN_VARIABLE, alive_max
 from tests.support.installation import fast_home
 from tests.support.warm_runner import WarmRunner, alive, eventually
 

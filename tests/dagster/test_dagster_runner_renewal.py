@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stella_pipelines.jobs.runner import CHILDREN_VARIABLE
+from stella_pipelines.jobs.warm.runner import CHILDREN_VARIABLE
 from tests.support.installation import fast_home
 from tests.support.warm_runner import WarmRunner, alive, eventually
 

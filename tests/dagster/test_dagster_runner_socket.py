@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from stella_pipelines.jobs import dispatching
-from stella_pipelines.jobs.listening import Door
-from stella_pipelines.jobs.orders import RunnerAway
+from stella_pipelines.jobs.warm import dispatching
+from stella_pipelines.jobs.warm.listening import Door
+from stella_pipelines.jobs.warm.orders import RunnerAway
 from tests.support.installation import fast_home
 from tests.support.warm_runner import WarmRunner, alive, eventually
 

@@ -16,8 +16,8 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from stella_pipelines.control_plane import open_control_plane
 from stella_pipelines.core.settings import Settings
-from stella_pipelines.jobs.forking import SWITCH_VARIABLE
-from stella_pipelines.jobs.launcher import RUNNER_TAG
+from stella_pipelines.jobs.warm.forking import SWITCH_VARIABLE
+from stella_pipelines.jobs.warm.launcher import RUNNER_TAG
 from stella_pipelines.supervisor.errors import ProcessDied
 from stella_pipelines.supervisor.runnerless import create_tables
 from stella_pipelines.supervisor.supervisor import run

@@ -100,7 +100,7 @@ def test_an_installation_comes_up_works_survives_crashes_and_goes(tmp_path: Path
             _a_check_is_executed_as_its_button_does_it(address)
 
             # Whatever dies comes back, and the next promotion goes through.
-            for name in (r"supervisor\.submitter", r"jobs\.runner", r"dagster\._daemon"):
+            for name in (r"supervisor\.submitter", r"jobs\.warm\.runner", r"dagster\._daemon"):
                 _kill_and_wait(home, name)
             second = carried_out(plane, release(plane, lab, "v2", "shop", "1.1.0"))
             assert second.state is PromotionState.DEPLOYED

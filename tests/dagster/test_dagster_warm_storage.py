@@ -14,7 +14,7 @@ import yaml
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
-from stella_pipelines.jobs.sqlite_storage import FILES_OPEN_MAX, WarmEventLogStorage
+from stella_pipelines.jobs.storage.sqlite_storage import FILES_OPEN_MAX, WarmEventLogStorage
 from stella_pipelines.supervisor.configuration import COMPUTE_LOGS, SQLITE_STORAGE
 
 ROOT = Path(__file__).parents[2]

@@ -31,7 +31,7 @@ DEPLOYMENTS = int(os.environ.get("STELLA_CHAOS_DEPLOYMENTS", "8"))
 CARRY_TIMEOUT_S = 120.0 + 6.0 * DEPLOYMENTS
 OUTAGE_S = 10.0
 PROCESSES = {
-    "runner": r"jobs\.runner",
+    "runner": r"jobs\.warm\.runner",
     "daemon": r"dagster\._daemon",
     "code server": r"dagster code-server start",
     "submitter": r"supervisor\.submitter",

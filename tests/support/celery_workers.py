@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stella_pipelines.core.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings
-from stella_pipelines.jobs.sharding import BROKER_VARIABLE
+from stella_pipelines.jobs.shards.sharding import BROKER_VARIABLE
 from tests.support.installation import ROOT
 
 STOP_TIMEOUT_S = 15.0
@@ -34,7 +34,7 @@ class CeleryWorker:
 
     def __init__(self, name: str, environ: Mapping[str, str], folder: Path) -> None:
         self.log = folder / f"{name}.log"
-        arguments = ("-m", "celery", "-A", "stella_pipelines.jobs.celery_app", "worker", "--concurrency", "2", "-n", f"{name}@%h", "--loglevel", "INFO")
+        arguments = ("-m", "celery", "-A", "stella_pipelines.jobs.shards.celery_app", "worker", "--concurrency", "2", "-n", f"{name}@%h", "--loglevel", "INFO")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *arguments], env=environ, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

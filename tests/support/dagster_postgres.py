@@ -18,7 +18,7 @@ def preparing(database_url: str, folder: Path) -> tuple[list[str], dict[str, str
     """Command and environment of the process that creates or upgrades Dagster's tables there. `folder` becomes its DAGSTER_HOME."""
     (folder / "dagster.yaml").write_text(on_postgres((ROOT / "dagster.yaml").read_text()))
     environ = {**os.environ, "DAGSTER_HOME": str(folder), DATABASE_VARIABLE: database_url, "PYTHONPATH": str(ROOT)}
-    return [sys.executable, "-m", "stella_pipelines.jobs.instance_storage"], environ
+    return [sys.executable, "-m", "stella_pipelines.jobs.storage.instance_storage"], environ
 
 
 def prepare_dagster(database_url: str) -> None:

@@ -21,8 +21,8 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster_graphql.schema import create_schema
 
 from stella_pipelines.core.settings import HOME_VARIABLE, Settings
-from stella_pipelines.jobs.launcher import WarmRunLauncher
-from stella_pipelines.jobs.runner import CHILDREN_VARIABLE
+from stella_pipelines.jobs.warm.launcher import WarmRunLauncher
+from stella_pipelines.jobs.warm.runner import CHILDREN_VARIABLE
 from stella_pipelines.supervisor.home import dagster_home
 from tests.support import waiting_jobs
 from tests.support.installation import ROOT
@@ -30,7 +30,7 @@ from tests.support.warm_runner import alive, eventually
 
 PROGRAM = """
 import sys
-from stella_pipelines.jobs import dispatching, runner, watching
+from stella_pipelines.jobs.warm import dispatching, runner, watching
 watching.LOOK_EVERY_S, watching.PATIENCE_S, dispatching.KILL_AFTER_S = 0.2, 0.5, 4.0
 runner.main(sys.argv[1])
 """

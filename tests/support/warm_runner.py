@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stella_pipelines.jobs.orders import Launched, Standing, Terminated, ask_standing, ask_to_launch, ask_to_terminate
+from stella_pipelines.jobs.warm.orders import Launched, Standing, Terminated, ask_standing, ask_to_launch, ask_to_terminate
 from tests.support.installation import ROOT
 
 PROGRAM = """
 import importlib, os, sys, time
-from stella_pipelines.jobs import renewal
-from stella_pipelines.jobs.runner import serve
+from stella_pipelines.jobs.warm import renewal
+from stella_pipelines.jobs.warm.runner import serve
 
 socket_path, folder = sys.argv[1:]
 renewal.FORKS_MAX = int(os.environ.get("FORKS_MAX", renewal.FORKS_MAX))

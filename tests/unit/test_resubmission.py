@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stella_pipelines.jobs.resubmission import GRACE_S, PATIENCE_S, PATIENCE_S_MAX, PersistentStep, Together
+from stella_pipelines.jobs.shards.resubmission import GRACE_S, PATIENCE_S, PATIENCE_S_MAX, PersistentStep, Together
 
 
 class Queued:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stella_pipelines.jobs.children import ENDED_KEPT_MAX, Book, Children
-from stella_pipelines.jobs.presence import ProcessName
+from stella_pipelines.jobs.warm.children import ENDED_KEPT_MAX, Book, Children
+from stella_pipelines.jobs.warm.presence import ProcessName
 
 ONE = ProcessName(pid=1, began=10)
 TWO = ProcessName(pid=2, began=20)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from stella_pipelines.jobs.forking import SWITCH_VARIABLE, System, this_system, why_not
+from stella_pipelines.jobs.warm.forking import SWITCH_VARIABLE, System, this_system, why_not
 
 LINUX = System(platform="linux", forks=True, ties_children=True, names_callers=True)
 

@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from stella_pipelines.jobs.freshness import LOOK_EVERY_S, RETRY_AFTER_S, Freshness
-from stella_pipelines.jobs.renewal import FORKS_MAX, GROWTH_BYTES_MAX, outgrown
-from stella_pipelines.jobs.staleness import ImportedCode, files_of, imported_files
+from stella_pipelines.jobs.warm.freshness import LOOK_EVERY_S, RETRY_AFTER_S, Freshness
+from stella_pipelines.jobs.warm.renewal import FORKS_MAX, GROWTH_BYTES_MAX, outgrown
+from stella_pipelines.jobs.warm.staleness import ImportedCode, files_of, imported_files
 
 
 @pytest.fixture

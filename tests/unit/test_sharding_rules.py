@@ -13,7 +13,7 @@ from stella_pipelines.deployments.limits import SHARDS_MAX
 from stella_pipelines.deployments.shards import Shard, shards_for
 from stella_pipelines.environments.model import Environment, Estate, ProcessAccess, Target
 from stella_pipelines.jobs.catalogue import all_jobs, all_resources
-from stella_pipelines.jobs.sharding import BROKER_VARIABLE, broker, wanted_shards
+from stella_pipelines.jobs.shards.sharding import BROKER_VARIABLE, broker, wanted_shards
 
 
 def estate(targets: int, targets_per_shard: int | None) -> Estate:

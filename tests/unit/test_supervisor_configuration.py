@@ -19,7 +19,7 @@ STORAGE = "# Warm.\n# Files.\nstorage:\n  custom:\n    module: x\n\n    class: Y
 
 def on_server() -> dict[str, Any]:
     config = {"database_url": {"env": "STELLA_DATABASE_URL"}}
-    return {"custom": {"module": "stella_pipelines.jobs.postgres_storage", "class": "PooledPostgresStorage", "config": config}}
+    return {"custom": {"module": "stella_pipelines.jobs.storage.postgres_storage", "class": "PooledPostgresStorage", "config": config}}
 
 
 @pytest.mark.parametrize("embedded", [WITHOUT, f"{WITHOUT}\n{STORAGE}", f"{STORAGE}\n{WITHOUT}", WITHOUT.replace("# Why.", f"{STORAGE}\n# Why.")])

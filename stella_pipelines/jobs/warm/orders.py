@@ -11,7 +11,7 @@ import time
 from typing import Final, Literal, TypeVar
 
 from stella_pipelines.core.values import Value
-from stella_pipelines.jobs.presence import Place, ProcessName
+from stella_pipelines.jobs.warm.presence import Place, ProcessName
 
 ANSWER_TIMEOUT_S: Final = 10.0
 ANSWER_BYTES_MAX: Final = 64 * 1024

@@ -16,14 +16,14 @@ import dagster as dg
 from resources.control_plane import ControlPlaneResource
 from resources.signer import SignerResource
 from stella_pipelines.deployments.shards import Shard
-from stella_pipelines.jobs.celery_executor import celery_workers
 from stella_pipelines.jobs.deployment import DeploymentRun, logged, raise_unless_succeeded
 from stella_pipelines.jobs.failures import failures_explained
 from stella_pipelines.jobs.holding import ended_runs, ended_runs_and_steps_of, holder_of, worker_of
 from stella_pipelines.jobs.outcomes import tag_deployment
 from stella_pipelines.jobs.reporting import deployment_events
-from stella_pipelines.jobs.sharding import wanted_shards
-from stella_pipelines.jobs.step_names import STEP_NAMES
+from stella_pipelines.jobs.shards.celery_executor import celery_workers
+from stella_pipelines.jobs.shards.sharding import wanted_shards
+from stella_pipelines.jobs.shards.step_names import STEP_NAMES
 
 
 @dg.op(

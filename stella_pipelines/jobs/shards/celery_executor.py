@@ -23,9 +23,9 @@ from stella_pipelines.control_plane import open_control_plane
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.settings import Settings
 from stella_pipelines.deployments.authority import environment_lease
-from stella_pipelines.jobs.celery_settings import executor_arguments
-from stella_pipelines.jobs.resubmission import PersistentStep, Together
-from stella_pipelines.jobs.sharding import broker
+from stella_pipelines.jobs.shards.celery_settings import executor_arguments
+from stella_pipelines.jobs.shards.resubmission import PersistentStep, Together
+from stella_pipelines.jobs.shards.sharding import broker
 from stella_pipelines.store import leases
 
 

@@ -14,7 +14,7 @@ from dagster_celery.executor import CeleryExecutor
 from dagster_celery.make_app import make_app
 
 from stella_pipelines.core.settings import InvalidSetting
-from stella_pipelines.jobs.sharding import BROKER_VARIABLE, Broker
+from stella_pipelines.jobs.shards.sharding import BROKER_VARIABLE, Broker
 
 SETTINGS: Final[dict[str, Any]] = {
     "task_acks_late": False,

@@ -16,8 +16,8 @@ from dagster._core.launcher.base import LaunchRunContext
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._utils.tags import TagConcurrencyLimitsCounter
 
-from stella_pipelines.jobs.launcher import SOCKET_VARIABLE, WarmRunLauncher
-from stella_pipelines.jobs.orders import RunnerAway, ask_standing
+from stella_pipelines.jobs.warm.launcher import SOCKET_VARIABLE, WarmRunLauncher
+from stella_pipelines.jobs.warm.orders import RunnerAway, ask_standing
 
 AT_WORK: Final = (DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
 """The states in which Dagster's queue counts a run against its limits."""

@@ -16,15 +16,15 @@ from typing import Final, NoReturn
 from pydantic import ValidationError
 
 from stella_pipelines.core.values import Value
-from stella_pipelines.jobs.children import Book
-from stella_pipelines.jobs.listening import Bound
-from stella_pipelines.jobs.orders import Order
+from stella_pipelines.jobs.warm.children import Book
+from stella_pipelines.jobs.warm.listening import Bound
+from stella_pipelines.jobs.warm.orders import Order
 
 GROWTH_BYTES_MAX: Final = 128 * 1024 * 1024
 FORKS_MAX: Final = 5_000
 PROBE_TIMEOUT_S: Final = 30.0
 _VARIABLE: Final = "STELLA_RUNNER_HANDOVER"
-CORE = "stella_pipelines.jobs.runner"
+CORE = "stella_pipelines.jobs.warm.runner"
 """What looks after the children while the rest cannot be imported."""
 
 

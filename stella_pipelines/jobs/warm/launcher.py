@@ -21,9 +21,9 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import ConfigurableClassData, deserialize_value
 
-from stella_pipelines.jobs.orders import ANSWER_TIMEOUT_S, Launched, RunnerAway, Standing, ask_standing, ask_to_launch, ask_to_terminate
-from stella_pipelines.jobs.presence import Whereabouts, here, is_alive
-from stella_pipelines.jobs.witnesses import WHEREABOUTS_TAG, RunnerSays, heard, judged, seen, seen_from_here, whereabouts_of
+from stella_pipelines.jobs.warm.orders import ANSWER_TIMEOUT_S, Launched, RunnerAway, Standing, ask_standing, ask_to_launch, ask_to_terminate
+from stella_pipelines.jobs.warm.presence import Whereabouts, here, is_alive
+from stella_pipelines.jobs.warm.witnesses import WHEREABOUTS_TAG, RunnerSays, heard, judged, seen, seen_from_here, whereabouts_of
 
 SOCKET_VARIABLE: Final = "STELLA_RUNNER_SOCKET"
 RUNNER_TAG: Final = "stella/runner_pid"

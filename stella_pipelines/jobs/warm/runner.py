@@ -1,4 +1,4 @@
-"""The warm runner: a process that has imported everything, and forks one child per run. `python -m stella_pipelines.jobs.runner SOCKET`.
+"""The warm runner: a process that has imported everything, and forks one child per run. `python -m stella_pipelines.jobs.warm.runner SOCKET`.
 
 It never opens a database, a thread or a connection of its own, because children inherit what the parent has open. The definitions are built
 from the store, in the child, at the moment of the run. A child dies with the runner (PDEATHSIG), so that a run that is reported dead is dead.
@@ -20,13 +20,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from stella_pipelines.core.settings import InvalidSetting
-from stella_pipelines.jobs import renewal
-from stella_pipelines.jobs.child import STOP_SIGNALS
-from stella_pipelines.jobs.children import Children
-from stella_pipelines.jobs.dispatching import Dispatcher, Stop, refusal_because
-from stella_pipelines.jobs.freshness import Freshness
-from stella_pipelines.jobs.listening import Door
-from stella_pipelines.jobs.staleness import ImportedCode, files_of
+from stella_pipelines.jobs.warm import renewal
+from stella_pipelines.jobs.warm.child import STOP_SIGNALS
+from stella_pipelines.jobs.warm.children import Children
+from stella_pipelines.jobs.warm.dispatching import Dispatcher, Stop, refusal_because
+from stella_pipelines.jobs.warm.freshness import Freshness
+from stella_pipelines.jobs.warm.listening import Door
+from stella_pipelines.jobs.warm.staleness import ImportedCode, files_of
 
 CHILDREN_VARIABLE: Final = "STELLA_RUNNER_CHILDREN_MAX"
 CHILDREN_MAX: Final = 32
@@ -82,21 +82,21 @@ def alive_max(environ: Mapping[str, str]) -> int:
 
 def prepare_instance() -> None:
     """Create or upgrade Dagster's tables once, before several processes would try at the same moment."""
-    from stella_pipelines.jobs import instance_storage  # not at the top: see above
+    from stella_pipelines.jobs.storage import instance_storage  # not at the top: see above
 
     instance_storage.prepare_instance()
 
 
 def warm_up() -> None:
     """Import what a run needs, and do once what every run would do."""
-    from stella_pipelines.jobs import warming
+    from stella_pipelines.jobs.warm import warming
 
     warming.warm_up()
 
 
 def execute_run(run_id: str) -> int:
     """Carry the run out in this process; its exit code."""
-    from stella_pipelines.jobs import execution
+    from stella_pipelines.jobs.warm import execution
 
     return execution.execute_run(run_id)
 

@@ -10,8 +10,8 @@ from typing import Final
 from pydantic import Field
 
 from stella_pipelines.core.values import Value
-from stella_pipelines.jobs.orders import Standing
-from stella_pipelines.jobs.presence import ProcessName
+from stella_pipelines.jobs.warm.orders import Standing
+from stella_pipelines.jobs.warm.presence import ProcessName
 
 ENDED_KEPT_MAX: Final = 1_000
 """A run that is asked for again after so many others is started again, and finds out from Dagster that it has ended."""

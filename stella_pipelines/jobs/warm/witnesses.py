@@ -22,7 +22,7 @@ from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from stella_pipelines.core.values import Value
-from stella_pipelines.jobs.presence import Place, ProcessName, Whereabouts, here, is_alive, state_and_beginning
+from stella_pipelines.jobs.warm.presence import Place, ProcessName, Whereabouts, here, is_alive, state_and_beginning
 
 FIRST_EVENTS: Final = 20
 """A run names its process among its first engine events."""

@@ -18,8 +18,8 @@ from alembic.script import ScriptDirectory
 
 from assets.catalogue import Catalogue
 from stella_pipelines.connectors.selection import ConnectorKindUnknown, declarations, loaded
-from stella_pipelines.jobs.execution import instance_ref
 from stella_pipelines.jobs.submission import DEFINITIONS_MODULE
+from stella_pipelines.jobs.warm.execution import instance_ref
 from stella_pipelines.promotions.gates.registry import gate_kinds
 
 PRELOADED: Final = ("sqlalchemy.dialects.postgresql.psycopg2", "dagster_postgres", "dagster._core.workspace.autodiscovery")

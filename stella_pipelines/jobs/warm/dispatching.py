@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from stella_pipelines.jobs import renewal
-from stella_pipelines.jobs.child import STOP_SIGNALS, fork_a_run
-from stella_pipelines.jobs.children import Children
-from stella_pipelines.jobs.freshness import Freshness
-from stella_pipelines.jobs.listening import Door
-from stella_pipelines.jobs.orders import Answer, Launched, Order, Terminated, is_own_account, read_order, send_answer
-from stella_pipelines.jobs.presence import here, named
-from stella_pipelines.jobs.renewal import Handover, Held
+from stella_pipelines.jobs.warm import renewal
+from stella_pipelines.jobs.warm.child import STOP_SIGNALS, fork_a_run
+from stella_pipelines.jobs.warm.children import Children
+from stella_pipelines.jobs.warm.freshness import Freshness
+from stella_pipelines.jobs.warm.listening import Door
+from stella_pipelines.jobs.warm.orders import Answer, Launched, Order, Terminated, is_own_account, read_order, send_answer
+from stella_pipelines.jobs.warm.presence import here, named
+from stella_pipelines.jobs.warm.renewal import Handover, Held
 
 TICK_S: Final = 0.5
 QUEUE_TICK_S: Final = 0.05

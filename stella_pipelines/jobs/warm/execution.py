@@ -16,7 +16,7 @@ from dagster._grpc.impl import core_execute_run
 from dagster._utils.hosted_user_process import recon_job_from_origin
 from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 
-from stella_pipelines.jobs.watching import marks, uphold, watched, without_own
+from stella_pipelines.jobs.warm.watching import marks, uphold, watched, without_own
 
 _ENDS: Final = (DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED)
 _read: dict[tuple[str, int, int], InstanceRef] = {}

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from stella_pipelines.jobs.mortality import die_with_parent
+from stella_pipelines.jobs.warm.mortality import die_with_parent
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 

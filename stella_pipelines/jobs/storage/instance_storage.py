@@ -1,6 +1,6 @@
 """Dagster's own tables: created and upgraded once, whoever starts first, and refused when a newer Dagster wrote them.
 
-`python -m stella_pipelines.jobs.instance_storage` does it by hand; `stella up` does it at every start. Two that start at the same moment take
+`python -m stella_pipelines.jobs.storage.instance_storage` does it by hand; `stella up` does it at every start. Two that start at the same moment take
 turns: by an advisory lock on PostgreSQL, by a file lock beside SQLite's files.
 """
 
@@ -24,7 +24,7 @@ from dagster._core.storage.schedules import ScheduleStorageSqlMetadata
 from dagster._core.storage.sql import get_alembic_config, stamp_alembic_rev
 from tqdm import tqdm  # type: ignore[import-untyped]  # Dagster's; its stubs are no dependency of ours
 
-from stella_pipelines.jobs.postgres_storage import PooledEventLogStorage, PooledRunStorage, PooledScheduleStorage
+from stella_pipelines.jobs.storage.postgres_storage import PooledEventLogStorage, PooledRunStorage, PooledScheduleStorage
 from stella_pipelines.store.errors import DatabaseNewer, translating
 from stella_pipelines.store.limits import MIGRATION_LOCK_TIMEOUT_S
 from stella_pipelines.store.postgres import connect_arguments, milliseconds

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from stella_pipelines.jobs.renewal import outgrown
-from stella_pipelines.jobs.staleness import ImportedCode
+from stella_pipelines.jobs.warm.renewal import outgrown
+from stella_pipelines.jobs.warm.staleness import ImportedCode
 
 LOOK_EVERY_S: Final = 10.0
 RETRY_AFTER_S: Final = 30.0

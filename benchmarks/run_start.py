@@ -1,7 +1,7 @@
 """`run_start` and `runs_per_minute`: our launcher against Dagster's own, under the same `stella up`, queue and jobs.
 
-`run_start` is the time from the moment at which the queue hands a run to its launcher to the run's first step, as the run's own events say it.
-`runs_per_minute` counts runs that are wanted at the same moment, until the last one has ended, with ten at once as `dagster.yaml` allows.
+`run_start` is the time from the moment at which a run is handed to its launcher to the run's first step, as the run's own events say it.
+`runs_per_minute` counts ten runs that are wanted at the same moment, until the last one has ended.
 Each run is of the promotion job, and finds out in its first op that there is nothing to decide: the least that a run of ours does.
 """
 
@@ -75,7 +75,7 @@ def _wanted(plane: ControlPlane, subject: str, attempts: Iterator[int], count: i
 
 
 def _start_s(instance: dg.DagsterInstance, run_id: str) -> float:
-    """From STARTING, which the queue writes right before it calls the launcher, to the first step."""
+    """From STARTING, which is written right before the launcher is called, to the first step."""
     kinds = {dg.DagsterEventType.PIPELINE_STARTING, dg.DagsterEventType.STEP_START}
     records = instance.get_records_for_run(run_id, of_type=kinds).records
     times = {record.event_log_entry.dagster_event_type: record.event_log_entry.timestamp for record in reversed(records)}

@@ -14,7 +14,7 @@ import pytest
 
 from stella_pipelines.store.database import Store
 from tests.support.databases import Databases, selected_kinds
-from tests.support.postgres import fast_folder
+from tests.support.postgres import PostgresCluster, fast_folder, start_or_skip
 
 _MARKS = {"sqlite": (), "postgres": (pytest.mark.postgres,)}
 
@@ -47,3 +47,11 @@ def store(database_url: str) -> Iterator[Store]:
     opened = Store.open(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def cluster() -> Iterator[PostgresCluster]:
+    """A PostgreSQL server of the test's own, to be crashed, frozen, or asked for passwords."""
+    started = start_or_skip()
+    yield started
+    started.stop()

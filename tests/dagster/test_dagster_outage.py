@@ -23,21 +23,13 @@ from stella_pipelines.supervisor.home import DagsterHome, process_environment
 from stella_pipelines.supervisor.process import SupervisedProcess
 from tests.support.dagster_postgres import prepare_dagster
 from tests.support.installation import NESTED_RESOURCES, SmallInstallation, fast_home, small_installation
-from tests.support.postgres import PostgresCluster, start_or_skip
+from tests.support.postgres import PostgresCluster
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.filterwarnings(NESTED_RESOURCES)]
 MOMENTS = ("before", "during", "after")
 COMPONENTS = (Component(name="web", repository="registry.test/shop/web"),)
 OUTAGE_S = 3.0
 BACK_WITHIN_S = 30.0
-
-
-@pytest.fixture
-def cluster() -> Iterator[PostgresCluster]:
-    """A server of this test's own, since it is crashed."""
-    started = start_or_skip()
-    yield started
-    started.stop()
 
 
 @pytest.fixture

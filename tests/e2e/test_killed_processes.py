@@ -21,7 +21,6 @@ from stella_pipelines.core.settings import DATABASE_VARIABLE, Settings
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from tests.support.counting_hosts import CountingHosts
-from tests.support.databases import Databases
 from tests.support.installation import ALICE, fast_home
 from tests.support.postgres import PostgresCluster
 from tests.support.running_installation import eventually, process, up
@@ -50,17 +49,18 @@ class Estate:
 
 
 @pytest.fixture
-def estate(databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Estate]:
+def estate(cluster: PostgresCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Estate]:
     """A running installation on a PostgreSQL server of its own, which may be stopped."""
     hosts = CountingHosts(tmp_path / "estate", DEPLOYMENTS)
-    with fast_home() as home, databases.fresh("postgres", migrated=False) as url:
+    url = cluster.url(cluster.create())
+    with fast_home() as home:
         monkeypatch.setenv(DATABASE_VARIABLE, url)
         settings = Settings(home=home, database_url=url)
         with open_control_plane(settings) as plane:
             declared = hosts.estate()
             plane.environments.apply(ALICE, declared, source_digest=declared.content_digest())
             with up(settings):
-                yield Estate(plane, hosts, databases.cluster, home)
+                yield Estate(plane, hosts, cluster, home)
         hosts.stop()
 
 

@@ -24,7 +24,7 @@ import pytest
 
 from stella_pipelines.lab.lab import Lab
 from tests.support.deploy_files import DEPLOY, ROOT, compose
-from tests.support.postgres import PostgresCluster, start_or_skip
+from tests.support.postgres import PostgresCluster
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 READY_TIMEOUT_S = 120.0
@@ -74,14 +74,6 @@ class Site:
 def services(profile: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = compose("--profile", profile)["services"]
     return found
-
-
-@pytest.fixture
-def cluster() -> Iterator[PostgresCluster]:
-    """A server of this test's own: the passwords are asked for."""
-    started = start_or_skip()
-    yield started
-    started.stop()
 
 
 @pytest.fixture

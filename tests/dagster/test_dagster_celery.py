@@ -31,7 +31,8 @@ from stella_pipelines.store import outbox
 from tests.support.celery_workers import celery_workers
 from tests.support.installation import ALICE, fast_home
 from tests.support.redis import redis_server
-from tests.support.running_installation import eventually, up
+from tests.support.running_installation import up
+from tests.support.waiting import eventually
 
 TARGETS, SHARDS, BATCH = 24, 4, 4
 HOST, PATH = "registry.lab", "count/web"

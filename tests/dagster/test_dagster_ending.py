@@ -15,9 +15,10 @@ from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
 from stella_pipelines.jobs.warm.execution import carry_out
 from tests.support.installation import fast_home
+from tests.support.waiting import eventually
 from tests.support.waiting_jobs import FOLDER_VARIABLE, stubborn
 from tests.support.warm_instance import WarmInstance, warm_instance
-from tests.support.warm_runner import alive, eventually
+from tests.support.warm_runner import alive
 
 BY_FORCE = "MARK_AS_CANCELED_IMMEDIATELY"
 SUCCESS = "TerminateRunSuccess"

@@ -18,7 +18,8 @@ from stella_pipelines.jobs.warm.orders import Order, RunnerAway, ask_standing, a
 from stella_pipelines.jobs.warm.presence import here, named
 from stella_pipelines.jobs.warm.runner import CHILDREN_MAX, CHILDREN_VARIABLE, alive_max
 from tests.support.installation import fast_home
-from tests.support.warm_runner import WarmRunner, alive, eventually
+from tests.support.waiting import eventually
+from tests.support.warm_runner import WarmRunner, alive
 
 
 @pytest.fixture

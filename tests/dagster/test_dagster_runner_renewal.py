@@ -9,7 +9,8 @@ import pytest
 
 from stella_pipelines.jobs.warm.runner import CHILDREN_VARIABLE
 from tests.support.installation import fast_home
-from tests.support.warm_runner import WarmRunner, alive, eventually
+from tests.support.waiting import eventually
+from tests.support.warm_runner import WarmRunner, alive
 
 
 @pytest.fixture

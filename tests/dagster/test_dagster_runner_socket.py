@@ -13,7 +13,8 @@ from stella_pipelines.jobs.warm import dispatching
 from stella_pipelines.jobs.warm.listening import Door
 from stella_pipelines.jobs.warm.orders import RunnerAway
 from tests.support.installation import fast_home
-from tests.support.warm_runner import WarmRunner, alive, eventually
+from tests.support.waiting import eventually
+from tests.support.warm_runner import WarmRunner, alive
 
 
 @pytest.fixture

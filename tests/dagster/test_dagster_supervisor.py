@@ -25,7 +25,8 @@ from stella_pipelines.supervisor.errors import AddressInUse, AlreadyUp, ProcessD
 from stella_pipelines.supervisor.supervisor import run
 from tests.support.databases import Databases
 from tests.support.installation import ALICE, fast_home
-from tests.support.running_installation import eventually, left_of, process, up
+from tests.support.running_installation import left_of, process, up
+from tests.support.waiting import eventually
 
 CARRY_TIMEOUT_S = 120.0
 RUNS = "{ runsOrError { ... on Runs { results { jobName status runId tags { key value } } } } }"

@@ -23,7 +23,8 @@ from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from tests.support.counting_hosts import CountingHosts
 from tests.support.installation import ALICE, fast_home
 from tests.support.postgres import PostgresCluster
-from tests.support.running_installation import eventually, process, up
+from tests.support.running_installation import process, up
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 DEPLOYMENTS = int(os.environ.get("STELLA_CHAOS_DEPLOYMENTS", "8"))

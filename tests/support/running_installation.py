@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from stella_pipelines.core.settings import Settings
 from stella_pipelines.supervisor.supervisor import run
@@ -73,14 +70,3 @@ def process(home: Path, pattern: str) -> int:
 
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def eventually(what: Callable[[], Any], timeout_s: float) -> Any:
-    """The first true answer of `what`."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        answer = what()
-        if answer:
-            return answer
-        time.sleep(0.1)
-    pytest.fail(f"did not happen within {timeout_s:.0f} s")

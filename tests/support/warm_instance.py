@@ -26,7 +26,8 @@ from stella_pipelines.jobs.warm.runner import CHILDREN_VARIABLE
 from stella_pipelines.supervisor.home import dagster_home
 from tests.support import waiting_jobs
 from tests.support.installation import ROOT
-from tests.support.warm_runner import alive, eventually
+from tests.support.waiting import eventually
+from tests.support.warm_runner import alive
 
 PROGRAM = """
 import sys

@@ -6,13 +6,12 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from stella_pipelines.jobs.warm.orders import Launched, Standing, Terminated, ask_standing, ask_to_launch, ask_to_terminate
 from tests.support.installation import ROOT
+from tests.support.waiting import eventually
 
 PROGRAM = """
 import importlib, os, sys, time
@@ -119,17 +118,6 @@ class WarmRunner:
         with self.process.stdout as lines:
             for line in lines:
                 self.log.append(line)  # as it comes, because the tests read it meanwhile
-
-
-def eventually(what: Callable[[], Any], timeout_s: float = 20.0) -> Any:
-    """The first true answer of `what`."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        answer = what()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"did not happen within {timeout_s:g} s"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:

@@ -11,7 +11,8 @@ from typing import Final
 import dagster as dg
 
 from assets.keys import DATA_VERSION_TAG, check_partition_key, environment_key, evidence_key, image_key, release_key
-from assets.lineage import Upstream, of_release, shown
+from assets.lineage import Upstream, links, of_release, shown
+from assets.log_place import LogPlace
 from stella_pipelines.core.clock import format_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.deployments.model import LedgerRow
@@ -23,24 +24,38 @@ from stella_pipelines.releases.model import ReleaseComponent, ReleaseRecord
 Metadata = Mapping[str, dg.MetadataValue]
 ROWS_SHOWN_MAX: Final = 500
 """Rows of one table in an event. Dagster keeps every event for ever; the packet that the event names has all of them."""
+NOT_YET: Final = "not yet"
+"""The log takes in what was sealed within a second, and an event is never written anew: `stella audit proof` knows the place."""
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
 """Whole digests are too wide for a table: the columns behind them would be out of view. They stand in an entry of their own."""
 
 
-def release_events(record: ReleaseRecord) -> Iterator[dg.AssetMaterialization]:
-    """A release and the images that it pins, images first."""
+def release_events(record: ReleaseRecord, proof: Metadata | None = None) -> Iterator[dg.AssetMaterialization]:
+    """A release and the images that it pins, images first. `proof`: what `release_proof` says of its packet."""
     for image in record.release.components:
         yield _materialization(image_key(image.name), record.partition_key, image.digest, f"`{image.repository}` in {record.label}", _image_metadata(image))
     assert record.digest is not None, "a draft is not reported"
-    yield _materialization(release_key(record.release.name), record.partition_key, record.digest, f"Release {record.label}", _release_metadata(record))
+    metadata = {**_release_metadata(record), **(proof or {})}
+    yield _materialization(release_key(record.release.name), record.partition_key, record.digest, f"Release {record.label}", metadata)
+
+
+def release_proof(record: ReleaseRecord, packet: SealedPacket, public_key: Path, place: LogPlace | None) -> Metadata:
+    """The release's packet, as metadata of the release."""
+    return _packet_metadata(packet, of_release(record), public_key, place)
 
 
 def decision_event(
-    promotion: Promotion, partition: str, packet: SealedPacket, results: Sequence[GateResult], upstream: tuple[Upstream, ...], public_key: Path
+    promotion: Promotion,
+    partition: str,
+    packet: SealedPacket,
+    results: Sequence[GateResult],
+    upstream: tuple[Upstream, ...],
+    public_key: Path,
+    place: LogPlace | None = None,
 ) -> dg.AssetMaterialization:
     """A sealed decision."""
     metadata = {
-        **_packet_metadata(packet, upstream, public_key),
+        **_packet_metadata(packet, upstream, public_key, place),
         "verdict": dg.MetadataValue.text("deny" if promotion.state is PromotionState.REJECTED else "allow"),
         "release": dg.MetadataValue.text(promotion.release_label),
         "release digest": dg.MetadataValue.text(promotion.release_digest),
@@ -68,10 +83,20 @@ def waiting_event(promotion: Promotion, partition: str, results: Sequence[GateRe
     return dg.AssetObservation(environment_key(promotion.environment), partition=check_partition_key(partition), description=description, metadata=metadata)
 
 
-def packet_event(packet: SealedPacket, partition: str, upstream: tuple[Upstream, ...], public_key: Path) -> dg.AssetMaterialization:
-    """The packet of a deployment or rollback."""
-    description = f"Packet {packet.sequence} of {packet.environment}: {packet.kind}"
-    return _materialization(evidence_key(packet.environment), partition, packet.digest, description, _packet_metadata(packet, upstream, public_key))
+def packet_event(
+    environment: str,
+    packet: SealedPacket,
+    partition: str,
+    upstream: tuple[Upstream, ...],
+    public_key: Path,
+    *,
+    place: LogPlace | None = None,
+    verdict: str | None = None,
+) -> dg.AssetMaterialization:
+    """A packet that tells of an environment. `verdict`: how it says that the matter ended."""
+    description = f"Packet {packet.sequence} of {environment}: {packet.kind}"
+    metadata = {**_packet_metadata(packet, upstream, public_key, place), "verdict": dg.MetadataValue.text(verdict or "none")}
+    return _materialization(evidence_key(environment), partition, packet.digest, description, metadata)
 
 
 def environment_event(
@@ -168,7 +193,7 @@ def _release_metadata(record: ReleaseRecord) -> Metadata:
     }
 
 
-def _packet_metadata(packet: SealedPacket, upstream: tuple[Upstream, ...], public_key: Path) -> Metadata:
+def _packet_metadata(packet: SealedPacket, upstream: tuple[Upstream, ...], public_key: Path, place: LogPlace | None) -> Metadata:
     check = f"stella evidence show {packet.id} --raw packet.json && stella evidence verify packet.json --key {shlex.quote(str(public_key))}"
     return {
         "packet": dg.MetadataValue.text(packet.id),
@@ -177,6 +202,9 @@ def _packet_metadata(packet: SealedPacket, upstream: tuple[Upstream, ...], publi
         "kind": dg.MetadataValue.text(packet.kind),
         "signed by key": dg.MetadataValue.text(packet.key_id),
         "sealed at": dg.MetadataValue.text(format_instant(packet.sealed_at)),
+        "log index": dg.MetadataValue.text(NOT_YET) if place is None else dg.MetadataValue.int(place.index),
+        "log checkpoint": dg.MetadataValue.text(NOT_YET) if place is None else dg.MetadataValue.int(place.checkpoint_size),
         "verify": dg.MetadataValue.md(f"`{check}`"),
         "upstream": shown(upstream),
+        **links(upstream),
     }

@@ -19,6 +19,7 @@ class Upstream(Value):
     partition: str
     digest: Digest
     packet: str | None = None
+    deployment: str | None = None
 
 
 def of_release(record: ReleaseRecord) -> tuple[Upstream, ...]:
@@ -37,6 +38,18 @@ def of_environment(plane: ControlPlane, tx: Transaction, environment: str, recor
         packet = packets[0].id if packets else None
         found.append(Upstream(asset=_path(environment_key(name)), partition=record.partition_key, digest=record.digest, packet=packet))
     return tuple(found)
+
+
+def of_packet(plane: ControlPlane, tx: Transaction, environment: str, record: ReleaseRecord, deployment: str | None = None) -> tuple[Upstream, ...]:
+    """What a packet about an environment rests on: the deployment that it tells of, the release, its images, and where the release came from."""
+    assert record.digest is not None, "only finalized releases are promoted"
+    told = Upstream(asset=_path(environment_key(environment)), partition=record.partition_key, digest=record.digest, deployment=deployment)
+    return (*([told] if deployment else []), *of_environment(plane, tx, environment, record), *of_release(record))
+
+
+def links(upstream: tuple[Upstream, ...]) -> dict[str, dg.MetadataValue]:
+    """As metadata, one entry per parent that leads to its page."""
+    return {f"upstream {asset}": dg.MetadataValue.asset(dg.AssetKey(asset.split("/"))) for asset in dict.fromkeys(entry.asset for entry in upstream)}
 
 
 def shown(upstream: tuple[Upstream, ...]) -> dg.MetadataValue:

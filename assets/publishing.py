@@ -12,9 +12,11 @@ from typing import Final
 
 import dagster as dg
 
-from assets.events import environment_event, ledger_rows, packet_event, release_events
+from assets.events import Metadata, environment_event, ledger_rows, packet_event, release_events
 from assets.keys import DATA_VERSION_TAG, RELEASES, check_partition_key, evidence_key
-from assets.lineage import of_environment
+from assets.lineage import of_environment, of_packet
+from assets.log_place import log_place
+from assets.verdicts import verdict_in
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import CLOCK_BACK_MAX_S
@@ -24,6 +26,7 @@ from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState
 from stella_pipelines.evidence.listing import newest_sequences
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.evidence.statement import Statement
+from stella_pipelines.evidence.streams import environment_stream
 from stella_pipelines.releases.errors import ReleaseMissing
 from stella_pipelines.releases.model import ReleaseRecord
 
@@ -31,23 +34,27 @@ SETTLED_AFTER: Final = timedelta(seconds=20)
 """A packet younger than this is left to the run that sealed it."""
 Reported = dict[dg.AssetKey, set[str]]
 """By asset the partitions that have an event, as far as they were asked for in one pass."""
+Prove = Callable[[ReleaseRecord], Metadata]
+"""What the event of a release says of its packet."""
 PACKETS_MAX: Final = 50
 """Packets of one environment that one tick looks at; the next tick goes on behind them."""
 
 
-def publish_releases(instance: dg.DagsterInstance, records: Sequence[ReleaseRecord]) -> dict[str, int]:
+def publish_releases(instance: dg.DagsterInstance, records: Sequence[ReleaseRecord], prove: Prove | None = None) -> dict[str, int]:
     """Publish some releases in this order; by label the number of events written. Dagster is asked once for each asset, and not for each release."""
     reported: Reported = {}
-    return {record.label: publish_release(instance, record, reported) for record in records}
+    return {record.label: publish_release(instance, record, reported, prove) for record in records}
 
 
-def publish_release(instance: dg.DagsterInstance, record: ReleaseRecord, reported: Reported | None = None) -> int:
+def publish_release(instance: dg.DagsterInstance, record: ReleaseRecord, reported: Reported | None = None, prove: Prove | None = None) -> int:
     """Add the release's partition, and report what is not reported yet; the number of events written."""
     known = {} if reported is None else reported
-    missing = [event for event in release_events(record) if event.partition not in _reported(instance, event.asset_key, known)]
-    if missing:
-        add_partition(instance, record.partition_key)
-    for event in missing:
+    missing = {event.asset_key for event in release_events(record) if event.partition not in _reported(instance, event.asset_key, known)}
+    if not missing:
+        return 0
+    add_partition(instance, record.partition_key)
+    proof = prove(record) if prove else None
+    for event in (event for event in release_events(record, proof) if event.asset_key in missing):
         instance.report_runless_asset_event(event)
     return len(missing)
 
@@ -77,7 +84,7 @@ def publish_packets(plane: ControlPlane, instance: dg.DagsterInstance, read: Cal
     seen = dict(shown)
     problems: list[str] = []
     for environment in estate.environments:
-        if newest.get(environment.name, 0) <= seen.get(environment.name, 0):
+        if newest.get(environment_stream(environment.name), 0) <= seen.get(environment.name, 0):
             continue
         try:
             for sequence in _publish_environment(plane, instance, read, environment.name, seen.get(environment.name, 0)):
@@ -96,7 +103,7 @@ def _publish_environment(
         if not is_history(packet.sealed_at, plane.clock.now(), plane.settings.run_retention_days) and not instance.get_event_tags_for_asset(
             evidence_key(environment), {DATA_VERSION_TAG: packet.digest}
         ):
-            _publish_packet(plane, instance, packet, read(packet))
+            _publish_packet(plane, instance, environment, packet, read(packet))
         yield packet.sequence
 
 
@@ -113,24 +120,27 @@ def is_settled(sealed_at: datetime, now: datetime) -> bool:
 def _settled_since(plane: ControlPlane, environment: str, sequence: int) -> list[SealedPacket]:
     """The next packets, up to the first young one: what is passed over once is never looked at again."""
     with plane.store.reading() as tx:
-        packets = plane.evidence.after(tx, environment, sequence, PACKETS_MAX)
+        packets = plane.evidence.after(tx, environment_stream(environment), sequence, PACKETS_MAX)
     now = plane.clock.now()
     return list(itertools.takewhile(lambda packet: is_settled(packet.sealed_at, now), packets))
 
 
-def _publish_packet(plane: ControlPlane, instance: dg.DagsterInstance, packet: SealedPacket, statement: Statement) -> None:
+def _publish_packet(plane: ControlPlane, instance: dg.DagsterInstance, environment: str, packet: SealedPacket, statement: Statement) -> None:
     record = _release_of(plane, statement)
     if record is None:
         return
-    with plane.store.reading() as tx:
-        upstream = of_environment(plane, tx, packet.environment, record)
-    add_partition(instance, record.partition_key)
     deployment = _deployment_of(plane, packet, statement)
+    with plane.store.reading() as tx:
+        upstream = of_environment(plane, tx, environment, record)
+        under = of_packet(plane, tx, environment, record, deployment.id if deployment else None)
+        place = log_place(tx, packet.id)
+    add_partition(instance, record.partition_key)
     if deployment is not None and deployment.state is DeploymentState.SUCCEEDED:
         rows = ledger_rows(plane.deployments.ledger(deployment.id))
-        instance.report_runless_asset_event(environment_event(packet.environment, record, packet, rows, upstream))
+        instance.report_runless_asset_event(environment_event(environment, record, packet, rows, upstream))
     # Last, because it is what marks the packet as reported.
-    instance.report_runless_asset_event(packet_event(packet, record.partition_key, upstream, plane.settings.public_key_path))
+    key, verdict = plane.settings.public_key_path, verdict_in(statement)
+    instance.report_runless_asset_event(packet_event(environment, packet, record.partition_key, under, key, place=place, verdict=verdict))
 
 
 def _deployment_of(plane: ControlPlane, packet: SealedPacket, statement: Statement) -> DeploymentRecord | None:

@@ -11,13 +11,22 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from benchmarks.deploy_overhead import deploy_overhead
+from benchmarks.evidence_verify import evidence_verify
 from benchmarks.growth import growth
 from benchmarks.idle import idle
+from benchmarks.log_appends import log_appends
 from benchmarks.reaction import reaction
 from benchmarks.row import Row
 from benchmarks.run_start import run_start
 
-BENCHMARKS: dict[str, Callable[[], list[Row]]] = {"deploy_overhead": deploy_overhead, "idle": idle, "reaction": reaction, "run_start": run_start}
+BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
+    "deploy_overhead": deploy_overhead,
+    "evidence_verify": evidence_verify,
+    "idle": idle,
+    "log_appends": log_appends,
+    "reaction": reaction,
+    "run_start": run_start,
+}
 ONLY_ALONE: dict[str, Callable[[], list[Row]]] = {"growth": growth}
 """Too long for a plain `make bench`."""
 RESULT = Path("build/bench.json")

@@ -129,7 +129,7 @@ class _Telling:
         return [
             _written(decided, runs[0], "promotion", "decide"),
             _written(proven, runs[1], "deployment", "roll_out"),
-            _written(packet_event(packet, partition, upstream, key), runs[1], "deployment", "roll_out"),
+            _written(packet_event(about.environment, packet, partition, upstream, key), runs[1], "deployment", "roll_out"),
         ]
 
     def _tell_move(self, about: About, samples: Mapping[int, tuple[About, list[_Written]]]) -> None:

@@ -23,7 +23,8 @@ from stella_pipelines.core.clock import format_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.deployments.tables import deployments, ledger, observations
 from stella_pipelines.environments.model import Environment, Estate
-from stella_pipelines.evidence.keys import FileKey
+from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.streams import environment_stream
 from stella_pipelines.evidence.tables import audit_entries, evidence_heads, evidence_packets, evidence_subjects
 from stella_pipelines.integrations.registries.port import OCI_MANIFEST
 from stella_pipelines.promotions.tables import evaluations, gate_results, promotions
@@ -96,9 +97,10 @@ class _Story(Promoting):
         self._blob(manifest, OCI_MANIFEST, when)
         self._blob(document, ARTIFACT_TYPE, when)
         row = {"name": name, "version": version, "state": "finalized", "document": document.decode(), "digest": digest}
-        self._bulk.add(releases, {**row, "created_at": when, "finalized_at": when, "revision": 2})
-        for action, before, after in (("release.create", None, release.content_digest()), ("release.finalize", release.content_digest(), digest)):
-            self._audit(action, f"release/{name}-{version}", when, at, before=before, after=after)
+        row |= {"created_at": when, "finalized_at": when, "revision": 2}
+        self._bulk.add(releases, row)
+        for action, known in (("release.create", None), ("release.finalize", row)):
+            self._audit(action, f"release/{name}-{version}", when, at, row=known)
 
     @staticmethod
     def _component(name: str, version: str) -> ReleaseComponent:
@@ -112,7 +114,8 @@ class _Story(Promoting):
         """The newest look at every environment (one of them is ill), the heads of its evidence, and the leases that were ever given out."""
         for number, environment in enumerate(self._estate.environments):
             self._observe(environment, ill=number == len(self._shape.environments) - 1)
-            head = {"environment": environment.name, "sequence": self._packets[environment.name], "newest_at": self._sealed_at[environment.name]}
+            newest = self._sealed_at[environment.name]
+            head = {"stream": environment_stream(environment.name), "sequence": self._packets[environment.name], "newest_at": newest, "newest_before": newest}
             self._bulk.add(evidence_heads, head)
         names = [f"environment/{one.name}" for one in self._estate.environments] + [f"target/{one.name}" for one in self._estate.targets]
         for name in names:
@@ -140,7 +143,7 @@ class _Story(Promoting):
             for place, name in enumerate(self._shape.targets(move.product, move.stage))
         ]
         shared = {"environment": environment.name, "deployment_id": proven["id"], "release_digest": proven["release_digest"], "observed_at": at}
-        document = {**shared, "targets": targets, "healthy_since": None if ill else at}
+        document = {**shared, "targets": targets, "healthy_since": None if ill else at, "drift": None}
         row = {**shared, "healthy": not ill, "healthy_since": None if ill else at, "document": written(document), "revision": 9}
         self._bulk.add(observations, row)
 

@@ -11,7 +11,7 @@ from benchmarks.history_writing import SEEDER, About, Writing, written
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.deployments.tables import deployments, ledger
 from stella_pipelines.environments.model import AllAtOnce, Estate
-from stella_pipelines.evidence.keys import FileKey
+from stella_pipelines.evidence.key_files import FileKey
 from stella_pipelines.promotions.deciding import CONTEXT_TYPE
 from stella_pipelines.promotions.decision import RULES
 from stella_pipelines.promotions.evaluator import INPUTS_TYPE
@@ -21,6 +21,7 @@ from stella_pipelines.releases.model import ReleaseRecord
 
 PLATFORM: Final = "linux/amd64"
 _STRATEGY: Final = AllAtOnce().document()
+_VERDICTS: Final = {"deployed": "allow", "failed": "allow", "rejected": "deny", "waiting": "wait"}
 _REASONS: Final = {"allow": "No freeze window of {} is open.", "deny": "{} is frozen.", "wait": "{} is frozen until somebody says otherwise."}
 
 
@@ -41,14 +42,24 @@ class Promoting(Writing):
         record = self._releases[move.product, move.release]
         about = About(move, record)
         promotion = self._promotion(about)
-        self._audit("promotion.Request", about.id, about.requested, move.at, reason="bench")
-        self._outbox("promotion", about, about.requested)
-        if move.state != "cancelled":
-            self._evaluate(about)
-        if promotion["deployment_id"] is not None:
-            self._deploy(about, promotion)
         row = {name: promotion[name] for name in ("id", "environment", "release_digest", "state", "requested_at", "waiting_until", "revision")}
-        self._bulk.add(promotions, {**row, "document": written(promotion)})
+        row["document"] = written(promotion)
+        self._note(about, "promotion.Request", about.id, about.requested, None)
+        self._outbox("promotion", about, about.requested)
+        if move.state == "cancelled":
+            self._note(about, "promotion.Cancel", about.id, about.judged, row)
+        else:
+            self._evaluate(about)
+            concluded = {"allow": "promotion.EvaluationAllows", "deny": "promotion.EvaluationDenies", "wait": "promotion.EvaluationWaits"}[
+                _VERDICTS[move.state]
+            ]
+            self._note(about, concluded, about.id, about.judged, None if promotion["deployment_id"] else row)
+        if promotion["deployment_id"] is not None:
+            self._deploy(about, promotion, row)
+        self._bulk.add(promotions, row)
+
+    def _note(self, about: About, action: str, subject: str, when: str, row: dict[str, Any] | None) -> None:
+        self._audit(action, subject, when, about.move.at, row=row, where=about.environment, reason="bench" if action == "promotion.Request" else None)
 
     def _promotion(self, about: About) -> dict[str, Any]:
         deploys = about.move.state in ("deployed", "failed")
@@ -80,7 +91,8 @@ class Promoting(Writing):
         }
 
     def _evaluate(self, about: About) -> None:
-        verdict = {"deployed": "allow", "failed": "allow", "rejected": "deny", "waiting": "wait"}[about.move.state]
+        verdict, subject = _VERDICTS[about.move.state], f"{about.id}/evaluation/1"
+        self._note(about, "evaluation.begin", subject, about.requested, None)
         facts = {"environment": about.environment, "windows": [], "now": about.judged}
         inputs = written({"name": "calendar", "kind": "freeze_window", "facts": facts, "materials": [], "policies": [], "failure": None}).encode()
         inputs_digest = self._blob(inputs, INPUTS_TYPE, about.judged)
@@ -92,7 +104,9 @@ class Promoting(Writing):
         said |= {"wait_until": None, "approvers": []}
         result = {"evaluation_id": about.evaluation, "name": "calendar", "kind": "freeze_window", "inputs_digest": inputs_digest, "verdict": said}
         row = {"evaluation_id": about.evaluation, "gate": "calendar", "verdict": verdict, "inputs_digest": inputs_digest}
-        self._bulk.add(gate_results, {**row, "document": written({**result, "judged_at": about.judged})})
+        row["document"] = written({**result, "judged_at": about.judged})
+        self._bulk.add(gate_results, row)
+        self._note(about, f"gate.{verdict}", f"{subject}/gate/calendar", about.judged, row)
         evaluation = {
             "id": about.evaluation,
             "promotion_id": about.id,
@@ -110,7 +124,9 @@ class Promoting(Writing):
             "packet_id": about.decision if about.decided else None,
         }
         row = {"id": about.evaluation, "promotion_id": about.id, "attempt": 1, "outcome": verdict}
-        self._bulk.add(evaluations, {**row, "document": written(evaluation)})
+        row["document"] = written(evaluation)
+        self._bulk.add(evaluations, row)
+        self._note(about, f"evaluation.{verdict}", subject, about.judged, row)
         if about.decided:
             self._decide(about, evaluation, {"name": "calendar", "kind": "freeze_window", "inputs": inputs_digest}, said)
 
@@ -129,20 +145,19 @@ class Promoting(Writing):
             "notes": [],
         }
         times = {"requested_at": about.requested, "begun_at": evaluation["begun_at"], "decided_at": about.judged}
-        context = {**shared, **times, "estate_digest": self._estate_digest, "gates": [gate]}
+        context = {**shared, **times, "estate_digest": self._estate_digest, "overrides": [], "gates": [gate]}
         context_digest = self._blob(written(context).encode(), CONTEXT_TYPE, about.judged)
         outcome = said["verdict"]
         judged = {**gate, **{name: said[name] for name in ("verdict", "reasons", "would_change", "wait_until")}}
-        decision = {**shared, "outcome": outcome, "approvers": [], "policies": [], "gates": [judged]}
+        decision = {**shared, "outcome": outcome, "approvers": [], "policies": [], "overridden": [], "gates": [judged]}
         inputs = [("context", context_digest), ("plan", about.plan), ("estate", self._estate_digest), ("gate/calendar", gate["inputs"])]
         predicate = {"stella": {"version": 1}, "decision": decision, "inputs": _named(inputs), "times": times}
         subjects = [(about.label, about.release_digest), *((one.repository, one.digest) for one in about.record.release.components)]
         self._seal(about, about.decision, "decision", subjects, predicate, about.judged)
-        self._audit("promotion.EvaluationAllows" if outcome == "allow" else "promotion.EvaluationDenies", about.id, about.judged, about.move.at)
 
     # ------------------------------------------------------------ its deployment
 
-    def _deploy(self, about: About, promotion: dict[str, Any]) -> None:
+    def _deploy(self, about: About, promotion: dict[str, Any], row: dict[str, Any]) -> None:
         self._sequence[about.environment] += 1
         self._outbox("deployment", about, about.judged)
         failed = promotion["failure"]
@@ -170,11 +185,13 @@ class Promoting(Writing):
         columns = {**record, "actor": written(self._actor), "packet_id": packet, "failure": written(failed) if failed else None, "revision": 2}
         self._bulk.add(deployments, columns)
         self._seal_deployment(about, record, failed, lines)
-        for action, at in (
-            ("promotion.StartDeployment", about.judged),
-            ("promotion.DeploymentFailed" if failed else "promotion.DeploymentSucceeded", about.ended),
+        for action, subject, at, known in (
+            ("promotion.StartDeployment", about.id, about.judged, None),
+            ("deployment.start", about.deployment, about.judged, None),
+            ("promotion.DeploymentFailed" if failed else "promotion.DeploymentSucceeded", about.id, about.ended, row),
+            (f"deployment.{record['state']}", about.deployment, about.ended, columns),
         ):
-            self._audit(action, about.id, at, about.move.at)
+            self._note(about, action, subject, at, known)
         if not failed:
             self._proven[about.environment] = {**record, "move": about.move}
 

@@ -13,9 +13,11 @@ from benchmarks.history_shape import Move, Shape, new_id
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import format_instant
 from stella_pipelines.core.digest import Digest
+from stella_pipelines.evidence.audited import row_digest
 from stella_pipelines.evidence.envelope import PAYLOAD_TYPE
-from stella_pipelines.evidence.keys import FileKey
+from stella_pipelines.evidence.key_files import FileKey
 from stella_pipelines.evidence.statement import PREDICATES, STATEMENT_TYPE, Kind
+from stella_pipelines.evidence.streams import environment_stream
 from stella_pipelines.evidence.tables import audit_entries, evidence_packets, evidence_subjects
 from stella_pipelines.jobs.submission import run_id_of
 from stella_pipelines.releases.model import ReleaseRecord
@@ -67,15 +69,23 @@ class Writing:
         self._packets: Counter[str] = Counter()
         self._sealed_at: dict[str, str] = {}
         self._decision_digest = ""
+        self._entered: dict[str, Digest] = {}
 
     def _blob(self, content: bytes, media_type: str, at: str) -> Digest:
         digest = Digest.of(content)
         self._bulk.add(blobs, {"digest": digest, "media_type": media_type, "size_bytes": len(content), "content": content, "created_at": at})
         return digest
 
-    def _audit(self, action: str, subject: str, when: str, at: Any, *, before: str | None = None, after: str | None = None, reason: str | None = None) -> None:
-        row = {"id": new_id("aud", at, action, subject), "at": when, "actor_name": SEEDER.name, "actor_kind": SEEDER.kind, "actor_via": SEEDER.via}
-        self._bulk.add(audit_entries, {**row, "action": action, "subject": subject, "before": before, "after": after, "reason": reason})
+    def _audit(self, action: str, subject: str, when: str, at: Any, *, row: dict[str, Any] | None, where: str | None = None, reason: str | None = None) -> None:
+        """One entry; `row` is what stands in the table in the end, after the last entry of its subject. What it was before is made up."""
+        before, after = self._entered.pop(subject, None), Digest.of(f"{action} {subject}".encode()) if row is None else row_digest(row)
+        if row is None:
+            self._entered[subject] = after
+        entry = {"id": new_id("aud", at, action, subject), "at": when, "action": action, "subject": subject, "environment": where}
+        entry |= {"before": before, "after": after, "reason": reason, "request_id": None}
+        digest = Digest.of(written({**entry, "actor": SEEDER.document()}).encode())
+        actor = {"actor_name": SEEDER.name, "actor_kind": SEEDER.kind, "actor_via": SEEDER.via}
+        self._bulk.add(audit_entries, {**entry, **actor, "digest": digest})
 
     def _outbox(self, kind: str, about: About, at: str) -> None:
         payload = written({"environment": about.environment, "release": about.label})
@@ -86,14 +96,14 @@ class Writing:
     def _seal(self, about: About, packet: str, kind: Kind, subjects: list[tuple[str, str]], predicate: dict[str, Any], at: str) -> None:
         self._packets[about.environment] += 1
         self._sealed_at[about.environment] = at
-        seal = {"packet_id": packet, "environment": about.environment, "sequence": self._packets[about.environment], "sealed_at": at}
+        seal = {"packet_id": packet, "stream": environment_stream(about.environment), "sequence": self._packets[about.environment], "sealed_at": at}
         named = [{"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}} for name, digest in subjects]
         statement = {"_type": STATEMENT_TYPE, "subject": named, "predicateType": PREDICATES[kind], "predicate": {**predicate, "seal": seal}}
         envelope = sealed(written(statement).encode(), self._key)
         digest = Digest.of(envelope)
         if kind == "decision":
             self._decision_digest = digest
-        row = {"id": packet, "kind": kind, "environment": about.environment, "sequence": seal["sequence"], "digest": digest}
+        row = {"id": packet, "kind": kind, "stream": seal["stream"], "sequence": seal["sequence"], "digest": digest}
         self._bulk.add(evidence_packets, {**row, "key_id": self._key.key_id, "sealed_at": at, "envelope": envelope})
         for position, (name, subject) in enumerate(subjects):
             self._bulk.add(evidence_subjects, {"packet_id": packet, "position": position, "name": name, "digest": subject})

@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from stella_pipelines.control_plane import ControlPlane, open_control_plane
+from stella_pipelines.core.requests import current_request, new_request, request
 from stella_pipelines.core.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings
 
 
@@ -22,8 +23,8 @@ class ControlPlaneResource(dg.ConfigurableResource["ControlPlaneResource"]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
-        del context
-        with self.opened():
+        # A tick has no run, and opens the resource once for each resource that needs it.
+        with request(context.run.run_id if context.run else current_request() or new_request()), self.opened():
             yield self
 
     @contextmanager

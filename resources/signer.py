@@ -8,7 +8,7 @@ from stella_pipelines.evidence.verify import VerifiedPacket, verify_packet
 
 
 class SignerResource(dg.ConfigurableResource["SignerResource"]):
-    """Verifies packets against this installation's own key."""
+    """Verifies packets against the keys that ever sealed in this installation."""
 
     control_plane: dg.ResourceDependency[ControlPlaneResource]
 
@@ -19,4 +19,6 @@ class SignerResource(dg.ConfigurableResource["SignerResource"]):
 
     def verified(self, packet: SealedPacket) -> VerifiedPacket:
         """The packet's statement, after its signature was checked."""
-        return verify_packet(packet.envelope, [self.public_pem])
+        plane = self.control_plane.plane
+        with plane.store.reading() as tx:
+            return verify_packet(packet.envelope, plane.evidence.keys(tx))

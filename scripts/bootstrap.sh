@@ -2,7 +2,8 @@
 # Prepare this checkout: system packages (only what is missing), then .venv. `make` calls it; running it again takes no time.
 #
 #   scripts/bootstrap.sh demo    what `make demo` needs
-#   scripts/bootstrap.sh test    what `make test` needs as well: PostgreSQL, Redis, SQLite, skopeo, an SSH client, systemd-analyze, the development packages
+#   scripts/bootstrap.sh test    what `make test` needs as well: PostgreSQL, Redis, SQLite, skopeo, cosign, an SSH client, systemd-analyze, the development
+#                                packages
 #
 # Services that come with the packages are not started now: the lab starts its own copies and stops them again. With LAB=embedded no
 # system package is installed, except the one that makes Python's venv work. Needs Debian 12, or Ubuntu 22.04 or later; on other systems
@@ -73,6 +74,9 @@ missing_packages() {
   [[ $LEVEL == test ]] || return 0
   have ssh || echo openssh-client
   have skopeo || echo skopeo
+  have jq || echo jq
+  have unzip || echo unzip
+  have openssl || echo openssl
   have sqlite3 || echo sqlite3
   have systemd-analyze || echo systemd
   has_postgres || echo postgresql
@@ -90,6 +94,31 @@ install_missing_packages() {
     return 0
   fi
   install_packages "${packages[@]}"
+}
+
+# ------------------------------------------------------------------ cosign
+
+# Debian 13 has cosign 2.5, and its package runs on Debian 12 and Ubuntu 22.04 as well. It is taken from Debian's pool by its digest, so neither
+# another release nor another key comes into this system's sources.
+readonly COSIGN_VERSION=2.5.0-2+b5
+declare -rA COSIGN_SHA256=(
+  [amd64]=3b6eadd27f3c4c00bfa7eab5c2397a6a15a763630c7a1d40d06ff60d24799eef
+  [arm64]=158915eb65c7e024f596958972d76e7feef25355ffaa0dd57d27afb969103028
+)
+
+install_cosign() {
+  [[ $LEVEL == test ]] && ! have cosign || return 0
+  local architecture folder package
+  architecture=$(dpkg --print-architecture 2>/dev/null) || fail "This is not Debian or Ubuntu. Install cosign 2.5 or later, then try again."
+  [[ -n ${COSIGN_SHA256[$architecture]:-} ]] || fail "Debian's cosign is pinned for ${!COSIGN_SHA256[*]} only. Install cosign 2.5 or later, then try again."
+  can_be_root || fail "cosign is missing, and there is no root and no sudo to install it."
+  say "installing cosign $COSIGN_VERSION of Debian 13"
+  folder=$(mktemp -d) && chmod 755 "$folder" && package=$folder/cosign.deb
+  /usr/lib/apt/apt-helper download-file "http://deb.debian.org/debian/pool/main/c/cosign/cosign_${COSIGN_VERSION/+/%2b}_$architecture.deb" \
+    "$package" "SHA256:${COSIGN_SHA256[$architecture]}" >>"$LOG" 2>&1 ||
+    { tail -n 5 "$LOG" >&2; fail "cosign could not be fetched from deb.debian.org; see $LOG. Any cosign from 2.5 on will do: install one, then try again."; }
+  apt_get install -y --no-install-recommends "$package"
+  rm -rf "$folder"
 }
 
 # ------------------------------------------------------------------ Python
@@ -147,7 +176,7 @@ install_python_packages() {
 
 started=$SECONDS
 mkdir -p build && : >"$LOG"
-[[ ${LAB:-} == embedded ]] || install_missing_packages
+[[ ${LAB:-} == embedded ]] || { install_missing_packages; install_cosign; }
 if ! is_installed "$LEVEL" && ! { [[ $LEVEL == demo ]] && is_installed test; }; then
   ensure_python
   ensure_venv_works

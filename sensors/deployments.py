@@ -27,6 +27,7 @@ def deployments_sensor(context: dg.SensorEvaluationContext, control_plane: Contr
     recovered = follow_dead_runs(plane, context.instance, "deployment")
     resumed = resume_commanded(plane, context.instance)
     submitted = submit(context, plane)
+    plane.log.take_in()  # the submitter does it twice a second, where there is one
     published = publish_packets(plane, context.instance, lambda packet: signer.verified(packet).statement, json.loads(context.cursor or "{}"))
     context.update_cursor(json.dumps(published.shown, sort_keys=True))
     return summary(submitted, recovered, [*resumed, *published.problems])

@@ -8,7 +8,9 @@ from typing import Final
 import dagster as dg
 
 from assets.publishing import publish_releases
+from assets.release_proofs import release_proofs
 from resources.control_plane import ControlPlaneResource
+from resources.signer import SignerResource
 from stella_pipelines.core.canonical import canonical_digest
 from stella_pipelines.core.digest import Digest
 
@@ -24,14 +26,16 @@ RELEASES_MAX: Final = 1_000
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Reports finalized releases and their images, and adds the release's partition. Exactly once per release.",
 )
-def releases_sensor(context: dg.SensorEvaluationContext, control_plane: ControlPlaneResource) -> dg.SkipReason:
-    releases = control_plane.plane.releases
+def releases_sensor(context: dg.SensorEvaluationContext, control_plane: ControlPlaneResource, signer: SignerResource) -> dg.SkipReason:
+    plane = control_plane.plane
+    releases = plane.releases
     cursor = fingerprint(releases.newest_identities(RELEASES_MAX))
     if cursor == context.cursor:
         return dg.SkipReason("No new release.")
     finalized = [record for record in releases.list(limit=RELEASES_MAX) if record.digest is not None]
     # Oldest first, so that the catalogue's history has the order in which things happened.
-    reported = publish_releases(context.instance, finalized[::-1])
+    plane.log.take_in()  # their packets' places stand in their events, which are never written anew
+    reported = publish_releases(context.instance, finalized[::-1], release_proofs(plane, signer.verified))
     context.update_cursor(cursor)
     new = [label for label, events in reported.items() if events]
     return dg.SkipReason(f"Reported {', '.join(new)}." if new else "Every release was reported before.")

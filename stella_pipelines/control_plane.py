@@ -7,6 +7,7 @@ Whoever only works with an installation says `create=False`: in the wrong folder
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -25,14 +26,23 @@ from stella_pipelines.deployments.history import StoredHistory, in_use, still_ru
 from stella_pipelines.deployments.service import Deployments
 from stella_pipelines.environments.model import Target
 from stella_pipelines.environments.service import Environments
-from stella_pipelines.evidence.keys import FileKey, KeyWhenNeeded, SigningKey
+from stella_pipelines.evidence.every_table import RIGHTS
+from stella_pipelines.evidence.exports.service import Exports
+from stella_pipelines.evidence.imports.service import Imports
+from stella_pipelines.evidence.key_service import Keys
+from stella_pipelines.evidence.log.service import Log
+from stella_pipelines.evidence.retention.service import Retention
 from stella_pipelines.evidence.service import Evidence
 from stella_pipelines.integrations.registries.port import RegistryPort
 from stella_pipelines.integrations.registries.selection import registry_for
 from stella_pipelines.integrations.secrets import resolve
+from stella_pipelines.integrations.signing.selection import installed_key
 from stella_pipelines.promotions.service import Promotions
 from stella_pipelines.releases.service import Releases
 from stella_pipelines.store.database import Store
+from stella_pipelines.store.errors import DatabaseOlder
+from stella_pipelines.store.limits import OUTAGE_PATIENCE_S
+from stella_pipelines.store.owner import migrate_as_owner
 from stella_pipelines.store.presence import is_there
 
 
@@ -57,6 +67,11 @@ class ControlPlane:
     clock: Clock
     identifiers: Identifiers
     evidence: Evidence
+    log: Log
+    keys: Keys
+    retention: Retention
+    exports: Exports
+    imports: Imports
     environments: Environments
     releases: Releases
     promotions: Promotions
@@ -83,10 +98,15 @@ def open_control_plane(settings: Settings, environ: Mapping[str, str] | None = N
         ready_home(settings.home)
     else:
         _require_installation(settings)
-    store = Store.open(settings.database_url)
-    evidence = Evidence(_signer(settings, create))
+    store = open_store(settings)
+    signer = installed_key(settings, environ, ready_home, create=create)
+    evidence, log = Evidence(signer), Log(store, signer, clock)
+    keys = Keys(store, signer, log, clock)
+    days, owner_store = settings.evidence_retention_days, functools.partial(_owner_store, settings, store)
+    retention = Retention(store, evidence, log, clock, identifiers, retention_days=days, owner_store=owner_store)
+    exports, imports = Exports(store, evidence, log, signer, clock, identifiers), Imports(store, clock, identifiers)
     environments = Environments(store, clock, identifiers, in_use, still_running)
-    releases = Releases(store, clock, identifiers)
+    releases = Releases(store, evidence, clock, identifiers)
 
     def registry(host: str) -> RegistryPort:
         return registry_for(environments.current()[0].registries, host, environ)
@@ -102,7 +122,45 @@ def open_control_plane(settings: Settings, environ: Mapping[str, str] | None = N
 
     promotions = Promotions(store, evidence, environments, releases, clock, identifiers, StoredHistory(clock))
     deployments = Deployments(store, evidence, environments, releases, promotions, connector, clock, identifiers)
-    return ControlPlane(settings, store, clock, identifiers, evidence, environments, releases, promotions, deployments, registry, connector)
+    return ControlPlane(
+        settings,
+        store,
+        clock,
+        identifiers,
+        evidence,
+        log,
+        keys,
+        retention,
+        exports,
+        imports,
+        environments,
+        releases,
+        promotions,
+        deployments,
+        registry,
+        connector,
+    )
+
+
+def open_store(settings: Settings, *, patience_s: float = OUTAGE_PATIENCE_S) -> Store:
+    """The store, migrated if needed; by the owner of the tables, where that is another role."""
+    if settings.database_owner_url is None:
+        return Store.open(settings.database_url, patience_s=patience_s)
+    try:
+        return Store.open(settings.database_url, migrate=False, patience_s=patience_s)
+    except DatabaseOlder:
+        migrate_as_owner(settings.database_owner_url, settings.database_url, RIGHTS)
+        return Store.open(settings.database_url, migrate=False, patience_s=patience_s)
+
+
+@contextlib.contextmanager
+def _owner_store(settings: Settings, store: Store) -> Iterator[Store]:
+    """The store as the owner of its tables; the application's own one, where no other role is named."""
+    if settings.database_owner_url is None:
+        yield store
+        return
+    with contextlib.closing(Store.open(settings.database_owner_url, migrate=False)) as owners:
+        yield owners
 
 
 def _require_installation(settings: Settings) -> None:
@@ -118,16 +176,6 @@ def _require_installation(settings: Settings) -> None:
         f"There is no installation in {settings.home}{where}.",
         next_step=f"'stella apply -f estate.yaml' makes one, or set {HOME_VARIABLE} to the one you mean.",
     )
-
-
-def _signer(settings: Settings, create: bool) -> SigningKey:
-    """The installation's key. Where none is yet, whoever only looks must not leave one behind."""
-
-    def load() -> FileKey:
-        ready_home(settings.home)
-        return FileKey.load_or_create(settings.signing_key_path)
-
-    return load() if create or os.path.lexists(settings.signing_key_path) else KeyWhenNeeded(load)
 
 
 def ready_home(home: Path) -> None:

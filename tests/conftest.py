@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -16,6 +17,18 @@ from stella_pipelines.store.database import Store
 from tests.support.databases import Databases, selected_kinds
 from tests.support.postgres import PostgresCluster, fast_folder, start_or_skip
 
+WATCHED: Final = (
+    "test_dagster_jobs.py",
+    "test_dagster_submission.py",
+    "test_deployments_disturbed.py",
+    "test_deployments_looks.py",
+    "test_deployments_service.py",
+    "test_deployments_standing.py",
+    "test_deployments_way_back.py",
+    "test_promotions_service.py",
+    "test_release_service.py",
+)
+"""Files of tests of which every write is watched, whatever they try: it must have its audit entry."""
 _MARKS = {"sqlite": (), "postgres": (pytest.mark.postgres,)}
 
 
@@ -55,3 +68,16 @@ def cluster() -> Iterator[PostgresCluster]:
     started = start_or_skip()
     yield started
     started.stop()
+
+
+@pytest.fixture(autouse=True)
+def every_write_is_entered(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In the watched files, a test fails when a write in it has no audit entry, or one that is not true."""
+    if request.path.name not in WATCHED:
+        yield
+        return
+    from tests.support.watched_store import watching
+
+    with watching() as watch:
+        yield
+    assert watch.problems == []

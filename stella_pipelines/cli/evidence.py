@@ -9,32 +9,26 @@ from typing import Annotated, Final, get_args
 import typer
 from rich.markup import escape
 
-from stella_pipelines.cli.exits import Exit
-from stella_pipelines.cli.files import why_unreadable
+from stella_pipelines.cli.evidence_files import read_evidence_file, write_evidence_file
 from stella_pipelines.cli.names import require_environment
 from stella_pipelines.cli.output import styled, when
 from stella_pipelines.cli.packets import in_words, outcome_of
 from stella_pipelines.cli.pages import LIMIT_DEFAULT, LimitOption, say_older
+from stella_pipelines.cli.replay import replay
 from stella_pipelines.cli.session import JsonOption, session_of
+from stella_pipelines.cli.verifying_keys import HistoryOption, KeyOption, ring_of, trust_in
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import PACKET_BYTES_MAX
 from stella_pipelines.environments.problems import suggestion
 from stella_pipelines.evidence.listing import page
 from stella_pipelines.evidence.statement import Kind
 from stella_pipelines.evidence.stored import read_verified
+from stella_pipelines.evidence.tlog_proof import PROOF_BYTES_MAX, check_proof, read_proof, require_entry_of
 from stella_pipelines.evidence.verify import verify_packet
-from stella_pipelines.promotions.replay import replay as replay_packet
-from stella_pipelines.store import blobs
 
-app = typer.Typer(help="Evidence: sealed packets of every decision, deployment and rollback.", no_args_is_help=True)
+app = typer.Typer(help="Evidence: sealed packets of every release, decision, deployment and rollback, and of what was done past them.", no_args_is_help=True)
 KINDS: Final = get_args(Kind)
 PacketArgument = Annotated[str, typer.Argument(metavar="PACKET", help="The packet's id (evd_…).")]
-
-
-class PacketFileUnwritable(StellaError):
-    """A packet cannot be written to the file that was named."""
-
-    code = "EVID_FILE_UNWRITABLE"
 
 
 class EvidenceKindUnknown(StellaError):
@@ -43,31 +37,36 @@ class EvidenceKindUnknown(StellaError):
     code = "VAL_EVIDENCE_KIND"
 
 
-class PacketFileUnreadable(StellaError):
-    """A packet or key file cannot be read."""
-
-    code = "EVID_FILE_UNREADABLE"
-
-
 @app.command()
 def verify(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The packet, as `evidence show --raw` wrote it.")],
-    key: Annotated[list[Path], typer.Option("--key", metavar="PUB", help="A public key that may have signed it; repeat for a key history.")],
+    key: KeyOption = None,
+    keys: HistoryOption = None,
+    proof: Annotated[
+        Path | None, typer.Option("--proof", metavar="PROOF", help="The packet's proof, as `audit prove` wrote it: it must stand in the log.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify a packet. Needs the file and the key: no database, no network, no installation."""
+    """Verify a packet. Needs the file and a key, or a key history: no database, no network, no installation."""
     del as_json
     output = session_of(context).output
-    verified = verify_packet(_read(file), [_read(path) for path in key])
+    content, ring = read_evidence_file(file, PACKET_BYTES_MAX), ring_of(key, keys)
+    entry = None if proof is None else check_proof(read_proof(read_evidence_file(proof, PROOF_BYTES_MAX)), None, ring.unrevoked)
+    verified = verify_packet(content, ring, log_index=None if entry is None else entry.index)
+    if entry is not None:
+        require_entry_of(entry, verified)
     words = in_words(verified)
     output.document(
         {"verified": True, **words.document(), "packet": verified.packet_digest, "key_id": verified.key_id, "statement": verified.statement.document()}
     )
     output.say(f"[green]verified[/]  {verified.packet_digest}")
-    output.say(f"  {words.kind}: {styled(words.outcome or 'no outcome is named')}, no. {words.sequence} of {escape(words.environment)}")
+    output.say(f"  {words.kind}: {styled(words.outcome or 'no outcome is named')}, no. {words.sequence} of {escape(words.environment or words.stream)}")
     output.say(f"  release {escape(words.release or 'not named')}, by {escape(', '.join(words.actors) or 'nobody who is named')}")
     output.say(f"  sealed {when(words.sealed_at)} by key {verified.key_id}")
+    if entry is not None:
+        head = entry.checkpoint.checkpoint
+        output.say(f"  stands in the log {escape(head.origin)} as entry {entry.index} of {head.size}, root {head.root.hex()}")
     output.say(f"  says {escape(verified.statement.predicate_type)} of")
     for subject in verified.statement.subject:
         output.say(f"    {escape(subject.name)}  {subject.digest}")
@@ -88,12 +87,16 @@ def show(
             sealed, verified = read_verified(plane.evidence, transaction, packet)
         public_key_path = plane.settings.public_key_path
     if raw is not None:
-        _write(raw, sealed.envelope)
+        write_evidence_file(raw, sealed.envelope)
     session.output.document({"id": sealed.id, "digest": sealed.digest, "statement": verified.statement.document()})
     if raw is not None:
-        session.output.say(f"Written to {escape(str(raw))}. Verify: stella evidence verify {escape(str(raw))} --key {escape(str(public_key_path))}")
+        trust = trust_in(public_key_path, verified.key_id)
+        session.output.say(f"Written to {escape(str(raw))}. Verify: stella evidence verify {escape(str(raw))} {escape(trust)}")
+        session.output.say(f"  With cosign: stella evidence bundle {sealed.id} FOLDER")
         return
-    session.output.say(f"[bold]{sealed.id}[/]  {sealed.kind} no. {sealed.sequence} of {escape(sealed.environment)}, sealed {when(sealed.sealed_at)}")
+    session.output.say(
+        f"[bold]{sealed.id}[/]  {sealed.kind} no. {sealed.sequence} of {escape(sealed.environment or sealed.stream)}, sealed {when(sealed.sealed_at)}"
+    )
     session.output.say(f"  {sealed.digest}  key {sealed.key_id}")
     session.output.say(escape(json.dumps(verified.statement.document()["predicate"], indent=2, ensure_ascii=False)))
 
@@ -102,7 +105,7 @@ def show(
 def list_packets(
     context: typer.Context,
     environment: Annotated[str | None, typer.Option("--environment", "-e", metavar="ENVIRONMENT", help="Only packets about this environment.")] = None,
-    kind: Annotated[str | None, typer.Option(metavar="KIND", help="Only packets of this kind: decision, deployment or rollback.")] = None,
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help=f"Only packets of this kind: {', '.join(KINDS[:-1])} or {KINDS[-1]}.")] = None,
     limit: LimitOption = LIMIT_DEFAULT,
     before: Annotated[str | None, typer.Option(metavar="PACKET", help="Only packets older than this one (evd_…).")] = None,
     as_json: JsonOption = False,
@@ -117,43 +120,13 @@ def list_packets(
         if environment is not None and before is None and not packets:
             require_environment(plane, environment)  # one that left the estate keeps its evidence, and is found above
     listed = [(packet, outcome_of(packet)) for packet in packets]
-    session.output.document([{**p.model_dump(mode="json", exclude={"envelope", "key_id"}), "outcome": outcome} for p, outcome in listed])
-    rows = [(p.id, p.kind, styled(outcome), escape(p.environment), str(p.sequence), p.digest.short, when(p.sealed_at)) for p, outcome in listed]
+    session.output.document(
+        [{**p.model_dump(mode="json", exclude={"envelope", "key_id"}), "environment": p.environment, "outcome": outcome} for p, outcome in listed]
+    )
+    rows = [(p.id, p.kind, styled(outcome), escape(p.environment or p.stream), str(p.sequence), p.digest.short, when(p.sealed_at)) for p, outcome in listed]
     columns = ("PACKET", "KIND", "OUTCOME", "ENVIRONMENT", "NO.", "DIGEST", "SEALED")
     session.output.table("", columns, rows, ids=("PACKET", "ENVIRONMENT", "DIGEST"))
     say_older(session.output, older, packets[-1].id if packets else "")
 
 
-@app.command()
-def replay(context: typer.Context, packet: PacketArgument, as_json: JsonOption = False) -> None:
-    """Verify a stored decision, judge its inputs again, and compare the two records byte by byte."""
-    del as_json
-    session = session_of(context)
-    with session.control_plane() as plane, plane.store.reading() as transaction:
-        sealed, _ = read_verified(plane.evidence, transaction, packet)
-        report = replay_packet(sealed, lambda digest: blobs.get(transaction, digest))
-    session.output.document(report.document())
-    if report.byte_equal:
-        session.output.say(f"[green]byte-equal[/]  the stored inputs give the recorded decision again: {report.recorded_digest}")
-        return
-    session.output.say(f"[red]different[/]  recorded {report.recorded_digest}, replayed {report.replayed_digest}")
-    for difference in report.differences:
-        session.output.say(f"  {escape(difference)}")
-    raise typer.Exit(Exit.FAILED)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise PacketFileUnwritable(f"{path} cannot be written: {error.strerror or error}.", next_step="Name a file in a folder that you can write.") from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(PACKET_BYTES_MAX + 1)
-    except OSError as error:
-        raise PacketFileUnreadable(
-            f"{path} cannot be read: {why_unreadable(error)}.", next_step="Give the packet's file and --key with the public key's file."
-        ) from error
+app.command("replay")(replay)

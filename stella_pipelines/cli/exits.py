@@ -22,9 +22,11 @@ MEANINGS: dict[Exit, str] = {
     Exit.DONE: "done; a promotion is deployed",
     Exit.REFUSED: "refused with an error code; nothing was changed unless the message says so",
     Exit.USAGE: "the command line itself is wrong",
-    Exit.WAITING: "a promotion waits, and `stella status` says for what; for `stella diff`: there is a difference",
+    Exit.WAITING: "a promotion waits, and `stella status` says for what; for `stella diff` and"
+    " `stella evidence replay --policy`: there is a difference, or one cannot be ruled out",
     Exit.REJECTED: "a gate, a person or a deadline ended the promotion before anything was deployed",
-    Exit.FAILED: "a deployment failed, and was rolled back where the environment says so",
+    Exit.FAILED: "a deployment failed, and was rolled back where the environment says so; for"
+    " `stella evidence replay`: a decision does not come out again, or its evidence is damaged",
     Exit.NOT_YET: "--timeout is over, and the promotion goes on without being followed",
     Exit.TRY_AGAIN: "a passing fault (database busy, target or registry not reachable): the same command may work later",
 }

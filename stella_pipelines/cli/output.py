@@ -16,7 +16,7 @@ from typing import Final
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -92,6 +92,14 @@ class Output:
         with Progress(*columns, console=self.console, transient=True, disable=self.as_json or not self.console.is_terminal) as progress:
             task = progress.add_task(escape(description), total=None)
             yield lambda text: progress.update(task, description=escape(text))
+
+    @contextmanager
+    def counting(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar while something long is counted through; nothing where nobody watches. The block gets a function that says how far it has come."""
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.console, transient=True, disable=self.as_json or not self.console.is_terminal) as progress:
+            task = progress.add_task(escape(description), total=total)
+            yield lambda done: progress.update(task, completed=done)
 
     def say(self, text: str) -> None:
         """A line for people; markup allowed, so escape what users or machines wrote."""

@@ -15,12 +15,15 @@ PREFIXES: Final = {
     "prm": "promotion",
     "evl": "evaluation of a promotion's gates",
     "apr": "approval",
+    "ovr": "override of a gate",
     "dep": "deployment",
     "evd": "evidence packet",
     "aud": "audit entry",
     "out": "outbox row",
     "rpt": "security report given to a release",
     "hld": "lease holder",
+    "lgh": "legal hold",
+    "req": "request: one command, one tick of a sensor, one pass of the submitter",
 }
 _PATTERN: Final = re.compile(r"([a-z]{3})_[0-9a-hjkmnp-tv-z]{26}")
 

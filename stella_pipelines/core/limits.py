@@ -34,6 +34,10 @@ TOKEN_TIMEOUT_S: Final = 15.0
 """A registry's token service, from connecting to the last byte."""
 REGISTRY_ATTEMPTS_MAX: Final = 3
 """Tries of one idempotent registry request."""
+SIGNING_TIMEOUT_S: Final = 10.0
+"""One request to a key service (Vault, KMS): a packet's transaction stays open so long."""
+SIGNING_ANSWER_BYTES_MAX: Final = 256 * 1024
+"""What a key service answers; a key with many versions takes some 30 kB."""
 ENGINE_TIMEOUT_S: Final = 60.0
 """One request to a Docker Engine, except pulls."""
 PULL_TIMEOUT_S: Final = 900.0

@@ -13,8 +13,13 @@ from stella_pipelines.core.values import Value
 
 HOME_VARIABLE = "STELLA_HOME"
 DATABASE_VARIABLE = "STELLA_DATABASE_URL"
+OWNER_VARIABLE = "STELLA_DATABASE_OWNER_URL"
 RETENTION_VARIABLE = "STELLA_RUN_RETENTION_DAYS"
+EVIDENCE_RETENTION_VARIABLE = "STELLA_EVIDENCE_RETENTION_DAYS"
+SIGNING_KEY_VARIABLE = "STELLA_SIGNING_KEY"
 RUN_RETENTION_DAYS = 90
+EVIDENCE_RETENTION_DAYS = 2_555
+"""Seven years."""
 _SCHEMES = ("sqlite:///", "postgresql+psycopg2://")
 _POSTGRES_SPELLINGS = ("postgresql://", "postgres://")
 _SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
@@ -31,8 +36,14 @@ class Settings(Value):
 
     home: Path
     database_url: str = Field(repr=False)  # it may hold a password
+    database_owner_url: str | None = Field(default=None, repr=False)
+    """The same database as the role that owns the tables, for migrations; None where one role does everything."""
+    signing_key: str | None = None
+    """Where the key is that seals evidence (`docs/keys.md`); None for a file in the home. It names a place and holds no secret."""
     run_retention_days: int = RUN_RETENTION_DAYS
     """How long Dagster keeps runs that ended, with their events; 0 is for ever. What is evidence is not Dagster's, and stays in any case."""
+    evidence_retention_days: int = EVIDENCE_RETENTION_DAYS
+    """How long evidence is kept before somebody may purge it (`docs/retention.md`); 0 is for ever. Nothing is ever purged by itself."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], working_directory: Path | None = None) -> Settings:
@@ -40,11 +51,16 @@ class Settings(Value):
         home = Path(environ.get(HOME_VARIABLE) or ".stella")
         home = home if home.is_absolute() else (working_directory or Path.cwd()) / home
         url = database_url(environ.get(DATABASE_VARIABLE) or f"sqlite:///{home / 'stella.db'}")
-        return cls(home=home, database_url=url, run_retention_days=_days(environ.get(RETENTION_VARIABLE) or str(RUN_RETENTION_DAYS)))
+        days = _days(environ, RETENTION_VARIABLE, RUN_RETENTION_DAYS)
+        evidence_days = _days(environ, EVIDENCE_RETENTION_VARIABLE, EVIDENCE_RETENTION_DAYS)
+        key, owner = environ.get(SIGNING_KEY_VARIABLE) or None, environ.get(OWNER_VARIABLE)
+        owner_url = database_url(owner, OWNER_VARIABLE) if owner else None
+        kept = {"run_retention_days": days, "evidence_retention_days": evidence_days}
+        return cls(home=home, database_url=url, database_owner_url=owner_url, signing_key=key, **kept)
 
     @property
     def signing_key_path(self) -> Path:
-        """The private key that seals evidence."""
+        """The private key that seals evidence, unless `signing_key` names another place."""
         return self.home / "keys" / "evidence.pem"
 
     @property
@@ -53,14 +69,14 @@ class Settings(Value):
         return self.home / "keys" / "evidence.pub"
 
 
-def database_url(text: str) -> str:
+def database_url(text: str, variable: str = DATABASE_VARIABLE) -> str:
     """A database URL in the form the store opens; `postgresql://` is accepted as people write it. No refusal repeats the URL: it may hold a password."""
     spelling = next((start for start in _POSTGRES_SPELLINGS if text.startswith(start)), None)
     url = f"postgresql+psycopg2://{text.removeprefix(spelling)}" if spelling else text
     if not url.startswith(_SCHEMES):
         scheme = text.split(":", 1)[0]
         raise InvalidSetting(
-            f"{DATABASE_VARIABLE} starts with {scheme!r}, which is not a database that the store can use.",
+            f"{variable} starts with {scheme!r}, which is not a database that the store can use.",
             next_step="Write sqlite:////absolute/path/stella.db or postgresql://user@host:5432/database.",
         )
     if not url.startswith("sqlite"):
@@ -68,11 +84,12 @@ def database_url(text: str) -> str:
     return url
 
 
-def _days(text: str) -> int:
+def _days(environ: Mapping[str, str], variable: str, default: int) -> int:
+    text = environ.get(variable) or str(default)
     if not (text.isascii() and text.isdecimal()) or len(text) > 5:
         raise InvalidSetting(
-            f"{RETENTION_VARIABLE} is {text[:40]!r}, which is no number of days.",
-            next_step=f"Write a whole number such as {RUN_RETENTION_DAYS}; 0 keeps runs for ever.",
+            f"{variable} is {text[:40]!r}, which is no number of days.",
+            next_step=f"Write a whole number such as {default}; 0 keeps them for ever.",
         )
     return int(text)
 

@@ -15,6 +15,7 @@ from stella_pipelines.core.values import Value
 from stella_pipelines.deployments.model import LedgerRow, TargetObservation
 
 LEDGER_TYPE: Final = "application/vnd.stella.ledger.v1+json"
+DRIFT_TYPE: Final = "application/vnd.stella.drift.v1+json"
 OBSERVATION_TYPE: Final = "application/vnd.stella.observation.v1+json"
 PART_BYTES_MAX: Final = 32 * 1024 * 1024
 """Up to this size targets are put into one blob. The store takes twice as much, so a single target that says more still has its place."""
@@ -33,10 +34,10 @@ class Enclosure:
 def enclosures(rows: Iterable[LedgerRow], seen: Iterable[TargetObservation]) -> list[Enclosure]:
     """The ledger and the observation in full; the blobs are stored in the transaction that seals the packet."""
     looks = sorted(seen, key=lambda target: target.target)
-    return [*_named("ledger", LEDGER_TYPE, rows), *_named("observation", OBSERVATION_TYPE, looks)]
+    return [*enclosed("ledger", LEDGER_TYPE, rows), *enclosed("observation", OBSERVATION_TYPE, looks)]
 
 
-def _named(name: str, media_type: str, values: Iterable[Value]) -> Iterator[Enclosure]:
+def enclosed(name: str, media_type: str, values: Iterable[Value]) -> Iterator[Enclosure]:
     """`ledger` when it is one blob, else `ledger/1`, `ledger/2`, …"""
     parts = list(_parts(value.canonical() for value in values))
     for number, content in enumerate(parts, start=1):

@@ -18,7 +18,9 @@ from stella_pipelines.deployments.sealing import UpstreamAsset
 from stella_pipelines.deployments.state import Rollout
 from stella_pipelines.environments.service import Environments
 from stella_pipelines.evidence import audit
+from stella_pipelines.evidence.audited import row_digest
 from stella_pipelines.evidence.service import Evidence
+from stella_pipelines.evidence.streams import environment_stream
 from stella_pipelines.promotions.service import Promotions
 from stella_pipelines.releases.model import ReleaseRecord
 from stella_pipelines.releases.service import Releases
@@ -108,7 +110,7 @@ class Ender:
             tx,
             packet_id=self._identifiers.new("evd", record.ended_at),
             kind=sealing.packet_kind(record),
-            environment=record.environment,
+            stream=environment_stream(record.environment),
             subjects=sealing.subjects(record, release, artifacts),
             predicate=sealing.predicate(
                 record,
@@ -162,8 +164,9 @@ class Ender:
             actor=after.actor,
             action=f"deployment.{after.state}",
             subject=after.id,
-            before=before.content_digest(),
-            after=after.content_digest(),
+            environment=after.environment,
+            before=row_digest(records.deployment_row(before)),
+            after=row_digest(records.deployment_row(after)),
             reason=after.failure.what if after.failure else after.reason or None,
         )
 

@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from stella_pipelines.core.clock import Clock
 from stella_pipelines.deployments import observing, records
 from stella_pipelines.deployments.connections import Connectors
+from stella_pipelines.deployments.drift_watch import DriftWatch
 from stella_pipelines.deployments.limits import LOOK_AGAIN_S
 from stella_pipelines.deployments.model import EnvironmentObservation
+from stella_pipelines.deployments.observing import Expected
 from stella_pipelines.deployments.overview import glances
 from stella_pipelines.deployments.patience import patiently
 from stella_pipelines.deployments.planning import require_environment
@@ -23,11 +25,12 @@ from stella_pipelines.store.database import Store
 class Looks:
     """Takes looks and keeps the newest one of each environment."""
 
-    def __init__(self, store: Store, environments: Environments, connectors: Connectors, clock: Clock) -> None:
+    def __init__(self, store: Store, environments: Environments, connectors: Connectors, clock: Clock, drift: DriftWatch) -> None:
         self._store = store
         self._environments = environments
         self._connectors = connectors
         self._clock = clock
+        self._drift = drift
 
     async def observe(self, environment: str) -> EnvironmentObservation:
         """Ask every target what it runs, compare it with what was proven there last, and remember the answer with its time."""
@@ -36,7 +39,7 @@ class Looks:
         with self._store.reading() as tx:
             expected = observing.expected_now(tx, environment)
         seen = await observing.look(environment, estate.targets_of(environment), expected, self._connectors, self._clock)
-        return await patiently(lambda: self._save(seen))
+        return await patiently(lambda: self._save(seen, expected))
 
     def last(self, environment: str) -> EnvironmentObservation | None:
         """The newest look at an environment, without a new one."""
@@ -51,12 +54,14 @@ class Looks:
         seen_at = [(name, seen[name].observed_at if name in seen else None) for name in proven]
         return due_for_look(seen_at, self._clock.now())
 
-    def _save(self, seen: EnvironmentObservation) -> EnvironmentObservation:
+    def _save(self, seen: EnvironmentObservation, expected: Expected) -> EnvironmentObservation:
         with self._store.writing() as tx:
             proven = records.newest_proven(tx, seen.environment)
             if (proven.id if proven else None) != seen.deployment_id:
                 return seen  # a deployment ended while this look was taken: it judged by the one before, and the newer look stays
-            return observing.save(tx, seen)
+            before = observing.last(tx, seen.environment, locked=True)  # or two looks at once would both tell of the same drift
+            drift = self._drift.judge(tx, seen, expected, proven, before.drift if before else None, self._clock.now())
+            return observing.remember(tx, before, seen.model_copy(update={"drift": drift}))
 
 
 def due_for_look(seen_at: Sequence[tuple[str, datetime | None]], now: datetime) -> list[str]:

@@ -120,6 +120,32 @@ class TargetObservation(Value):
     healthy: bool = False
 
 
+class DriftFinding(Value):
+    """A component of a target that is not what was deployed there. `observed` is None when it does not run, or cannot say what it is."""
+
+    target: str
+    component: str
+    wanted: Digest
+    """The platform digest that was deployed."""
+    running: bool
+    observed: Digest | None
+    observed_config: Digest | None
+    """What the engine calls the image's id: all there is for an image that came from no registry."""
+    found_at: Instant
+    """The look that saw exactly this first."""
+
+
+class OngoingDrift(Value):
+    """A drift that goes on, as its newest packet tells it."""
+
+    packet_id: str
+    packet_digest: Digest
+    began_at: Instant
+    deployment_id: str
+    """The deployment that is compared with."""
+    findings: tuple[DriftFinding, ...]
+
+
 class EnvironmentObservation(Value):
     """What an environment runs, when it was asked, against what was deployed there last."""
 
@@ -129,6 +155,7 @@ class EnvironmentObservation(Value):
     release_digest: Digest | None
     targets: tuple[TargetObservation, ...]
     healthy_since: Instant | None = None
+    drift: OngoingDrift | None = None
 
     @property
     def healthy(self) -> bool:

@@ -112,9 +112,14 @@ def _runs(observed: Observation, component: ComponentSpec) -> bool:
 
 
 def save(tx: Transaction, seen: EnvironmentObservation, *, disturbed: bool = False) -> EnvironmentObservation:
-    """Remember the newest look. `disturbed`: targets were changed since the last one, and are as they were before."""
-    since = healthy_since(None if disturbed else last(tx, seen.environment), seen)
-    kept = seen.model_copy(update={"healthy_since": since})
+    """Remember the look at the end of a deployment. It was not judged for drift: what was said about that last goes on."""
+    before = last(tx, seen.environment)
+    return remember(tx, before, seen.model_copy(update={"drift": before.drift if before else None}), disturbed=disturbed)
+
+
+def remember(tx: Transaction, before: EnvironmentObservation | None, seen: EnvironmentObservation, *, disturbed: bool = False) -> EnvironmentObservation:
+    """Remember the newest look in the place of the one before. `disturbed`: targets were changed in between, and are as they were before."""
+    kept = seen.model_copy(update={"healthy_since": healthy_since(None if disturbed else before, seen)})
     values = {
         "environment": kept.environment,
         "deployment_id": kept.deployment_id,
@@ -144,9 +149,10 @@ def healthy_since(before: EnvironmentObservation | None, seen: EnvironmentObserv
     return before.healthy_since if 0 <= gap_s <= OBSERVATION_GAP_S_MAX else seen.observed_at
 
 
-def last(tx: Transaction, environment: str) -> EnvironmentObservation | None:
-    """The newest look at an environment."""
-    document = tx.connection.execute(sa.select(observations.c.document).where(observations.c.environment == environment)).scalar()
+def last(tx: Transaction, environment: str, *, locked: bool = False) -> EnvironmentObservation | None:
+    """The newest look at an environment. `locked`: nobody else remembers another one before this transaction has ended."""
+    query = sa.select(observations.c.document).where(observations.c.environment == environment)
+    document = tx.connection.execute(query.with_for_update() if locked else query).scalar()
     return EnvironmentObservation.model_validate_json(document) if document is not None else None
 
 

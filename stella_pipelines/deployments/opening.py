@@ -17,6 +17,7 @@ from stella_pipelines.deployments.plan import Plan
 from stella_pipelines.deployments.wanted import Wanted
 from stella_pipelines.environments.model import Estate
 from stella_pipelines.evidence import audit
+from stella_pipelines.evidence.audited import row_digest
 from stella_pipelines.promotions.service import Promotions
 from stella_pipelines.releases.model import ReleaseRecord
 from stella_pipelines.store import blobs
@@ -122,7 +123,7 @@ class Opener:
             actor=record.actor,
             action=action,
             subject=record.id,
-            before=None,
-            after=record.content_digest(),
+            environment=record.environment,
+            after=row_digest(records.deployment_row(record)),
             reason=reason or record.reason or None,
         )

@@ -28,13 +28,13 @@ def next_sequence(tx: Transaction, environment: str) -> int:
 
 def insert(tx: Transaction, record: DeploymentRecord) -> None:
     """Write a new deployment. A second one that has not ended, in the same environment, is a `Conflict`."""
-    tx.connection.execute(sa.insert(deployments).values(**_row(record)))
+    tx.connection.execute(sa.insert(deployments).values(deployment_row(record)))
 
 
 def save_end(tx: Transaction, ended: DeploymentRecord) -> None:
     """Write how it ended, if nobody else did (compare and swap on the revision)."""
     where = (deployments.c.id == ended.id, deployments.c.revision == ended.revision - 1)
-    done = tx.connection.execute(sa.update(deployments).where(*where).values(**_row(ended)))
+    done = tx.connection.execute(sa.update(deployments).where(*where).values(deployment_row(ended)))
     if done.rowcount != 1:
         raise Conflict(f"Deployment {ended.id} was ended by somebody else.", next_step="Look at it again with 'stella status'.")
 
@@ -110,7 +110,8 @@ def _first(tx: Transaction, query: sa.Select[Any]) -> DeploymentRecord | None:
     return _record(row) if row is not None else None
 
 
-def _row(record: DeploymentRecord) -> dict[str, Any]:
+def deployment_row(record: DeploymentRecord) -> dict[str, Any]:
+    """The row of a deployment, with all its columns."""
     plain = {name: getattr(record, name) for name in DeploymentRecord.model_fields}
     return plain | {
         "actor": record.actor.canonical().decode(),

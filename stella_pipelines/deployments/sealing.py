@@ -63,12 +63,12 @@ def subjects(record: DeploymentRecord, release: ReleaseRecord, artifacts: Artifa
     """The release, every platform image of it that was wanted on a target, and the release that it replaces."""
     images = sorted(platform_subjects(list(artifacts.orders.values())).items())
     found = [Subject(name=f"release/{release.label}", digest=record.release_digest)]
-    found += [Subject(name=_image_name(name), digest=digest) for name, digest in images]
+    found += [Subject(name=image_name(name), digest=digest) for name, digest in images]
     previous = record.previous_release_digest
     return found if previous in (None, record.release_digest) else [*found, Subject(name="previous-release", digest=previous)]
 
 
-def _image_name(name: str) -> str:
+def image_name(name: str) -> str:
     """A subject's name is for people and has a limit; the end says more than the beginning, and the digest is the identity anyway."""
     full = f"image/{name}"
     return full if len(full) <= SHOWN_CHARS_MAX else f"image/…{full[7 - SHOWN_CHARS_MAX :]}"

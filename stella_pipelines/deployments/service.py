@@ -18,6 +18,7 @@ from stella_pipelines.deployments.authority import Authority, Gone, nobody_gone
 from stella_pipelines.deployments.beginning import Beginner
 from stella_pipelines.deployments.carrying import Carrier
 from stella_pipelines.deployments.connections import Connectors
+from stella_pipelines.deployments.drift_watch import DriftWatch
 from stella_pipelines.deployments.ending import Ender, decision_of
 from stella_pipelines.deployments.engine import ProgressListener
 from stella_pipelines.deployments.known import KnownSpecs
@@ -70,7 +71,7 @@ class Deployments(RecordedDeployments):
         self._beginner = Beginner(store, evidence, promotions, planning=self._planning, opener=self._opener, clock=clock, identifiers=identifiers)
         ender = Ender(store, evidence, environments, releases, promotions, clock=clock, identifiers=identifiers)
         self._taking_over = TakingOver(store, environments, connectors, clock, identifiers)
-        self._looks = Looks(store, environments, connectors, clock)
+        self._looks = Looks(store, environments, connectors, clock, DriftWatch(evidence, releases, identifiers))
         self._carrier = Carrier(store, environments, connectors, clock, ender=ender)
 
     # ------------------------------------------------------------ plan

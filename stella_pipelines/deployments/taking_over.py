@@ -79,7 +79,6 @@ class TakingOver:
                 actor=actor,
                 action="target.take_over",
                 subject=f"target/{target}",
-                before=None,
                 after=taken.content_digest(),
                 reason=reason or None,
             )

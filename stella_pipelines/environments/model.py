@@ -159,7 +159,13 @@ class ApprovalGroup(Value):
     members: tuple[str, ...]
 
 
-class FreezeGateConfig(Value):
+class OverridableConfig(Value):
+    """Base of the gates whose verdict people can overrule, two together. Nobody can, unless the estate names them."""
+
+    overridable_by: tuple[str, ...] = ()
+
+
+class FreezeGateConfig(OverridableConfig):
     """Closed while any freeze window that covers the environment is open."""
 
     kind: Literal["freeze_window"] = "freeze_window"
@@ -175,21 +181,21 @@ class ApprovalGateConfig(Value):
     commit_author_excluded: bool = False
 
 
-class PreviousEnvironmentGateConfig(Value):
+class PreviousEnvironmentGateConfig(OverridableConfig):
     """The same release digest was deployed, is observed healthy, and has soaked, in the environments that this one promotes from."""
 
     kind: Literal["previous_environment"] = "previous_environment"
     soak_s: Seconds = 0.0
 
 
-class PolicyGateConfig(Value):
+class PolicyGateConfig(OverridableConfig):
     """A CEL expression of the named policy over `release`, `environment` and `plan`; only `true` allows."""
 
     kind: Literal["policy"] = "policy"
     policy: Name
 
 
-class SecurityGateConfig(Value):
+class SecurityGateConfig(OverridableConfig):
     """Vulnerability thresholds over the reports given to the release. `max_*` is the count still allowed after VEX."""
 
     kind: Literal["security"] = "security"
@@ -200,7 +206,7 @@ class SecurityGateConfig(Value):
     report_max_age_s: Annotated[float, Field(gt=0)] | None = None
 
 
-class PluginGateConfig(Value):
+class PluginGateConfig(OverridableConfig):
     """A gate that a plugin registered under the entry-point group `stella.gates`; `config` is checked by the plugin."""
 
     kind: Literal["plugin"] = "plugin"

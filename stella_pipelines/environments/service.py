@@ -22,6 +22,7 @@ from stella_pipelines.environments.leaving import Leaving, what_leaves
 from stella_pipelines.environments.model import Estate
 from stella_pipelines.environments.tables import estate_revisions
 from stella_pipelines.evidence import audit
+from stella_pipelines.evidence.audited import row_digest
 from stella_pipelines.store import blobs
 from stella_pipelines.store.database import Store, Transaction
 from stella_pipelines.store.errors import Conflict
@@ -117,10 +118,10 @@ class Environments:
             leaving = what_leaves(old, new)
             self._refuse_in_use(tx, leaving)
             self._refuse_still_running(tx, old, leaving, forget)
-            self._append(tx, old, revision, new, actor=actor, source_digest=source_digest, forgotten=forget)
+            self._append(tx, revision, new, actor=actor, source_digest=source_digest, forgotten=forget)
         return revision + 1, changes
 
-    def _append(self, tx: Transaction, old: Estate, revision: int, new: Estate, *, actor: Actor, source_digest: Digest, forgotten: Collection[str]) -> None:
+    def _append(self, tx: Transaction, revision: int, new: Estate, *, actor: Actor, source_digest: Digest, forgotten: Collection[str]) -> None:
         now = self._clock.now()
         digest = blobs.put(tx, new.canonical(), ESTATE_MEDIA_TYPE, now)
         row = {"revision": revision + 1, "digest": digest, "source_digest": source_digest, "applied_by": actor.name, "applied_at": format_instant(now)}
@@ -131,9 +132,8 @@ class Environments:
             at=now,
             actor=actor,
             action="estate.apply",
-            subject="estate",
-            before=old.content_digest() if revision else None,
-            after=digest,
+            subject=f"estate/{revision + 1}",
+            after=row_digest(row),
             reason=f"forgot the targets {', '.join(sorted(forgotten))}" if forgotten else None,
         )
 

@@ -1,8 +1,8 @@
 """The DSSE envelope around a statement, in one exact form: reading accepts only the bytes that writing makes.
 
-The whole grammar is one expression, because a JSON parser would accept many spellings of the same envelope, and then a changed byte could
-pass. It also bounds the work on hostile input: bytes that do not match are refused in one linear pass, and nothing is parsed before a
-signature has been checked.
+It is read as a fixed frame around base64, because a JSON parser would accept many spellings of the same envelope, and then a changed byte
+could pass. That also bounds the work on hostile input: bytes that do not fit the frame are refused in one linear pass, and nothing is parsed
+before a signature has been checked.
 """
 
 from __future__ import annotations
@@ -19,19 +19,15 @@ from securesystemslib.signer import Signature  # type: ignore[attr-defined]  # p
 from stella_pipelines.core import limits
 from stella_pipelines.core.canonical import NotCanonical, canonical_json
 from stella_pipelines.evidence.errors import PacketMalformed, PacketNotCanonical, PacketTooLarge
-from stella_pipelines.evidence.keys import SigningKey
+from stella_pipelines.evidence.signing_keys import SigningKey
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 SIGNATURES_MAX: Final = 8
 _DIAGNOSIS_BYTES_MAX: Final = 64 * 1024
-_SIGNATURE: Final = rb'\{"keyid":"[0-9a-f]{64}","sig":"[A-Za-z0-9+/]{86}=="\}'  # Ed25519: 64 bytes are 88 characters
-_GRAMMAR: Final = re.compile(
-    rb'\{"payload":"(?P<payload>[A-Za-z0-9+/]+={0,2})","payloadType":"application/vnd\.in-toto\+json","signatures":\[(?P<signatures>'
-    + _SIGNATURE
-    + rb"(?:,"
-    + _SIGNATURE
-    + rb"){0,%d})\]\}" % (SIGNATURES_MAX - 1)
-)
+_SIGNATURE: Final = rb'\{"keyid":"[0-9a-f]{64}","sig":"[A-Za-z0-9+/]{10,96}={0,2}"\}'  # 8 to 72 bytes; the key says which of them it makes
+_HEAD: Final = b'{"payload":"'
+_MIDDLE: Final = b'","payloadType":"application/vnd.in-toto+json","signatures":['
+_TAIL: Final = re.compile(_SIGNATURE + rb"(?:," + _SIGNATURE + rb"){0,%d}\]\}" % (SIGNATURES_MAX - 1))
 _PARTS: Final = re.compile(rb'"keyid":"([0-9a-f]{64})","sig":"([^"]+)"')
 
 
@@ -51,15 +47,18 @@ def read_envelope(content: bytes) -> Envelope:
     """The envelope, if these are its canonical bytes. Says nothing about its signatures."""
     if len(content) > limits.PACKET_BYTES_MAX:
         raise PacketTooLarge(f"The file has {len(content)} bytes; a packet has at most {limits.PACKET_BYTES_MAX}.")
-    match = _GRAMMAR.fullmatch(content)
-    if match is None:
+    middle = content.find(_MIDDLE)
+    tail = middle + len(_MIDDLE)
+    if not content.startswith(_HEAD) or middle <= len(_HEAD) or _TAIL.fullmatch(content, tail) is None:
         raise _why_not(content)
-    envelope = Envelope(_base64(match["payload"]), PAYLOAD_TYPE, {})
-    for key_id, signature in _PARTS.findall(match["signatures"]):
+    envelope = Envelope(_base64(content[len(_HEAD) : middle]), PAYLOAD_TYPE, {})
+    for key_id, signature in _PARTS.findall(content, tail):
         if key_id.decode() in envelope.signatures:
             raise PacketMalformed("Two signatures name the same key.")
         envelope.signatures[key_id.decode()] = Signature(key_id.decode(), _base64(signature).hex())
-    if list(envelope.signatures) != sorted(envelope.signatures):  # or two orders would be two packets, with two digests, of one statement
+    if len(envelope.signatures) > 1 and list(envelope.signatures) != sorted(
+        envelope.signatures
+    ):  # or two orders would be two packets, with two digests, of one statement
         raise PacketNotCanonical("The packet's signatures do not stand in the order of their key ids.")
     return envelope
 
@@ -70,7 +69,10 @@ def _base64(text: bytes) -> bytes:
         content = binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error as error:
         raise PacketMalformed(f"The base64 in the packet is broken: {error}.") from error
-    if base64.b64encode(content) != text:
+    written = base64.b64encode(content)
+    if len(written) != len(text):
+        raise PacketMalformed("The base64 in the packet is broken at its end.")
+    if written != text:
         raise PacketNotCanonical("The base64 in the packet is not in its canonical spelling.")
     return content
 

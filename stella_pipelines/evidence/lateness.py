@@ -1,6 +1,6 @@
-"""What to do when the clock stands far behind the newest packet of an environment. Pure.
+"""What to do when the clock stands far behind the newest packet of a stream. Pure.
 
-A decision comes before any effect, so it is refused: nothing is lost by waiting for a clock that is right. The end of a deployment or of a
+A decision or an override comes before any effect, so it is refused: nothing is lost by waiting for a clock that is right. The end of a deployment or of a
 rollback comes after its effects, which must be told whatever the clock says: it is sealed, and the packet says how late its clock was.
 """
 
@@ -26,7 +26,7 @@ class ClockNote(Value):
 
 def late_clock_of(kind: Kind) -> LateClock:
     """Whether a packet of this kind tells of something that can still be left undone."""
-    return "refuse" if kind == "decision" else "note"
+    return "refuse" if kind in ("decision", "override") else "note"
 
 
 def lateness(newest: datetime, at: datetime) -> ClockNote | None:

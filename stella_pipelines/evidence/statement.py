@@ -1,7 +1,7 @@
 """What a packet says: an in-toto Statement v1 about subjects that are digests, with a predicate of ours. Pure values, no signatures.
 
 Every predicate carries `stella` (the version of its form), `inputs` (name and digest of everything that it depends on) and `seal`: the
-packet's own id and its place in its environment's sequence, so that a packet taken out or moved shows to whoever holds the others.
+packet's own id and its place in its stream's sequence, so that a packet taken out or moved shows to whoever holds the others.
 """
 
 from __future__ import annotations
@@ -16,13 +16,21 @@ from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.evidence.errors import PredicateInvalid
+from stella_pipelines.evidence.streams import environment_of
 
-Kind = Literal["decision", "deployment", "rollback"]
+Kind = Literal["release", "decision", "summary", "deployment", "rollback", "override", "drift", "audit-export", "purge"]
+"""`summary` tells a decision again, as the SLSA verification summary that other people's tools read."""
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATES: Final[Mapping[Kind, str]] = {
+    "release": "https://in-toto.io/attestation/release/v0.1",
     "decision": "https://stella-pipelines.dev/predicates/decision/v1",
+    "summary": "https://slsa.dev/verification_summary/v1",
     "deployment": "https://stella-pipelines.dev/predicates/deployment/v1",
     "rollback": "https://stella-pipelines.dev/predicates/rollback/v1",
+    "override": "https://stella-pipelines.dev/predicates/override/v1",
+    "drift": "https://stella-pipelines.dev/predicates/drift/v1",
+    "audit-export": "https://stella-pipelines.dev/predicates/audit-export/v1",
+    "purge": "https://stella-pipelines.dev/predicates/purge/v1",
 }
 FORM_VERSION: Final = 1
 SEAL_KEY: Final = "seal"
@@ -50,12 +58,17 @@ class Subject(Value):
 
 
 class Seal(Value):
-    """The packet's own place: its id, and its number in the dense sequence of its environment."""
+    """The packet's own place: its id, and its number in the dense sequence of its stream (`streams.py`)."""
 
     packet_id: ShownText
-    environment: ShownText
+    stream: ShownText
     sequence: Annotated[int, Field(ge=1, strict=True)]
     sealed_at: Instant
+
+    @property
+    def environment(self) -> str | None:
+        """The environment that the packet is about, if it is about one."""
+        return environment_of(self.stream)
 
 
 class Input(Value):
@@ -96,7 +109,7 @@ class Statement(Value):
 
     @property
     def seal(self) -> Seal:
-        """The packet's own place in its environment's sequence."""
+        """The packet's own place in its stream's sequence."""
         return Seal.model_validate(self.predicate[SEAL_KEY])
 
     @property

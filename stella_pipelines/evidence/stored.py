@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stella_pipelines.evidence.errors import StoredPacketDiffers
+from stella_pipelines.evidence.errors import CheckpointUnsigned, LogEntryMissing, ProofImpossible, ProofInvalid, StoredPacketDiffers
+from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.log import heads
+from stella_pipelines.evidence.log.proving import entry_with_id, stored_tree
 from stella_pipelines.evidence.service import Evidence, SealedPacket
+from stella_pipelines.evidence.tlog_proof import LogProof, check_proof
 from stella_pipelines.evidence.verify import VerifiedPacket, verify_packet
 from stella_pipelines.store.database import Transaction
 
@@ -17,7 +21,8 @@ from stella_pipelines.store.database import Transaction
 def read_verified(evidence: Evidence, tx: Transaction, packet_id: str) -> tuple[SealedPacket, VerifiedPacket]:
     """A packet with this installation's valid signature, whose rows agree with it. `StoredPacketDiffers` when they do not."""
     packet = evidence.get(tx, packet_id)
-    verified = verify_packet(packet.envelope, [evidence.public_pem])
+    ring = evidence.keys(tx)
+    verified = verify_packet(packet.envelope, ring, log_index=proven_index(tx, packet_id, ring) if packet.key_id in ring.revoked else None)
     differing = differences(packet, evidence.subjects(tx, packet_id), verified)
     if differing:
         raise StoredPacketDiffers(
@@ -27,13 +32,26 @@ def read_verified(evidence: Evidence, tx: Transaction, packet_id: str) -> tuple[
     return packet, verified
 
 
+def proven_index(tx: Transaction, packet_id: str, ring: KeyRing) -> int | None:
+    """Where the log proves the packet to stand, by a checkpoint whose key was not revoked; None when it does not."""
+    head = heads.newest(tx)
+    if head is None:
+        return None
+    try:
+        entry = entry_with_id(tx, packet_id)
+        hashes = tuple(stored_tree(tx).inclusion_proof(entry.index, head.size))
+        return check_proof(LogProof(entry.leaf_data(), entry.index, hashes, head.note), None, ring.unrevoked).index
+    except (LogEntryMissing, CheckpointUnsigned, ProofInvalid, ProofImpossible):
+        return None
+
+
 def differences(packet: SealedPacket, subjects: Sequence[tuple[str, str]], verified: VerifiedPacket) -> list[str]:
     """What the rows and the sealed bytes do not agree on, in words. Pure."""
     seal = verified.seal
     pairs: list[tuple[str, object, object]] = [
         ("id", packet.id, seal.packet_id),
         ("kind", packet.kind, verified.kind),
-        ("environment", packet.environment, seal.environment),
+        ("stream", packet.stream, seal.stream),
         ("sequence", packet.sequence, seal.sequence),
         ("time", packet.sealed_at, seal.sealed_at),
         ("digest", packet.digest, verified.packet_digest),

@@ -1,4 +1,4 @@
-"""The tables of evidence: sealed packets, the newest sequence number per environment, and audit entries.
+"""The tables of evidence: sealed packets, the newest sequence number per stream, and audit entries.
 
 Kept equal to migration `0002_evidence` by a test. Packets and audit entries are append-only: triggers refuse every UPDATE and DELETE.
 """
@@ -16,17 +16,17 @@ evidence_packets = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("stream", sa.Text, nullable=False),
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("digest", sa.Text, nullable=False),
     sa.Column("key_id", sa.Text, nullable=False),
     sa.Column("sealed_at", sa.Text, nullable=False),
     sa.Column("envelope", sa.LargeBinary, nullable=False),
-    sa.UniqueConstraint("environment", "sequence"),
+    sa.UniqueConstraint("stream", "sequence"),
     sa.UniqueConstraint("digest"),
     sa.Index("ix_evidence_packets_sealed_at", "sealed_at", "sequence", "id"),
     sa.Index("ix_evidence_packets_kind_sealed_at", "kind", "sealed_at", "sequence", "id"),
-    sa.Index("ix_evidence_packets_environment_kind_sequence", "environment", "kind", "sequence"),
+    sa.Index("ix_evidence_packets_stream_kind_sequence", "stream", "kind", "sequence"),
 )
 
 evidence_subjects = sa.Table(
@@ -43,9 +43,10 @@ evidence_subjects = sa.Table(
 evidence_heads = sa.Table(
     "evidence_heads",
     metadata,
-    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("stream", sa.Text, primary_key=True),
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("newest_at", sa.Text, nullable=False),
+    sa.Column("newest_before", sa.Text, nullable=False),
 )
 
 audit_entries = sa.Table(
@@ -59,9 +60,14 @@ audit_entries = sa.Table(
     sa.Column("actor_via", sa.Text, nullable=False),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("environment", sa.Text, nullable=True),
     sa.Column("before", sa.Text, nullable=True),
     sa.Column("after", sa.Text, nullable=True),
     sa.Column("reason", sa.Text, nullable=True),
+    sa.Column("request_id", sa.Text, nullable=True),
+    sa.Column("digest", sa.Text, nullable=False),
     sa.UniqueConstraint("id"),
-    sa.Index("ix_audit_entries_subject", "subject", "position"),
+    sa.Index("ix_audit_entries_environment", "environment", "position"),
+    # On PostgreSQL an index that also finds beginnings of subjects, whatever the database's language is.
+    sa.Index("ix_audit_entries_subject", "subject", "position", postgresql_ops={"subject": "text_pattern_ops"}),
 )

@@ -4,7 +4,7 @@ The order of the checks, each of which refuses:
 
 1. the size, before anything else;
 2. the envelope's exact form (`envelope.py`), which bounds the work on hostile bytes;
-3. every signature: by a key that was given, and valid. One unknown key refuses the packet, or its signature could be changed unseen;
+3. every signature: by a key that was given and counts, and valid. One unknown key refuses the packet, or its signature could be changed unseen;
 4. only then the payload: JSON without duplicate keys, of bounded depth, in RFC 8785 bytes;
 5. the statement: in-toto v1, a kind that is known here, with version, inputs and seal.
 
@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
-from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import UnverifiedSignatureError
-from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]  # public there, but re-exported without saying so
 
-from stella_pipelines.core.canonical import NotCanonical, canonical_json
+from stella_pipelines.core.canonical import NotCanonical, canonical_json, parse_canonical
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.evidence.envelope import read_envelope
-from stella_pipelines.evidence.errors import KeyUnknown, KindUnknown, PacketMalformed, PacketNotCanonical, SignatureInvalid
-from stella_pipelines.evidence.public_keys import key_id_of, load_public_key
-from stella_pipelines.evidence.statement import Kind, Seal, Statement, is_too_deep
+from stella_pipelines.evidence.errors import KindUnknown, PacketMalformed, PacketNotCanonical
+from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.statement import DEPTH_MAX, SEAL_KEY, Kind, Seal, Statement, is_too_deep
+
+_MEMBERS: Final = {"_type", "subject", "predicateType", "predicate"}
 
 
 class VerifiedPacket(Value):
@@ -42,10 +41,17 @@ class VerifiedPacket(Value):
     packet_digest: Digest
 
 
-def verify_packet(envelope_bytes: bytes, public_keys: Sequence[bytes]) -> VerifiedPacket:
-    """The packet, if every check passes; otherwise exactly one EVID_ error."""
+def verify_packet(envelope_bytes: bytes, keys: KeyRing | Sequence[bytes], *, log_index: int | None = None) -> VerifiedPacket:
+    """The packet, if every check passes; otherwise exactly one EVID_ error. Who verifies many packets makes the ring once.
+
+    `log_index`: where the packet is proven to stand in the log, which is what a packet by a revoked key needs.
+    """
+    ring = keys if isinstance(keys, KeyRing) else KeyRing.of(keys)
     envelope = read_envelope(envelope_bytes)
-    _check_signatures(envelope, _keys_by_id(public_keys))
+    # Not Envelope.verify: it passes over signatures by unknown keys, and stops at the first valid one.
+    content = envelope.pae()
+    for key_id, signature in envelope.signatures.items():
+        ring.require(key_id, log_index).verify(bytes.fromhex(signature.signature), content)
     statement = _read_statement(envelope.payload)
     kind = statement.kind
     if kind is None:
@@ -55,39 +61,42 @@ def verify_packet(envelope_bytes: bytes, public_keys: Sequence[bytes]) -> Verifi
     )
 
 
-def _keys_by_id(public_keys: Sequence[bytes]) -> dict[str, SSlibKey]:
-    loaded = [load_public_key(pem) for pem in public_keys]
-    return {key_id_of(key): SSlibKey.from_crypto(key, keyid=key_id_of(key)) for key in loaded}
-
-
-def _check_signatures(envelope: Envelope, keys: dict[str, SSlibKey]) -> None:
-    # Not Envelope.verify: it passes over signatures by unknown keys, and stops at the first valid one.
-    for key_id, signature in envelope.signatures.items():
-        if key_id not in keys:
-            raise KeyUnknown(f"The packet is signed by the key {key_id}, which was not given.")
-        try:
-            keys[key_id].verify_signature(signature, envelope.pae())
-        except UnverifiedSignatureError as error:
-            raise SignatureInvalid(f"The signature by the key {key_id} does not fit the packet's bytes.") from error
-
-
 def _read_statement(payload: bytes) -> Statement:
     try:
-        document = json.loads(payload.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
-        canonical = canonical_json(document)
-    except (ValueError, RecursionError, NotCanonical) as error:
-        raise PacketMalformed("The packet's payload is not plain JSON.") from error
-    if is_too_deep(document):
+        document = parse_canonical(payload)
+    except NotCanonical as error:
+        raise _why_not_canonical(payload) from error
+    if not _is_flat(payload) and is_too_deep(document):
         raise PacketMalformed("The packet's payload has too many levels.")
-    if canonical != payload:
-        raise PacketNotCanonical("The packet's payload is not in canonical JSON.")
     try:
         statement = Statement.model_validate(document)
     except ValidationError as error:
         raise PacketMalformed("The packet's payload is not an in-toto statement v1 of the expected form.") from error
-    if statement.canonical() != payload:  # a spelling that the model reads but would not write
+    if not _is_exact(statement, document):
         raise PacketMalformed("The packet's payload is not an in-toto statement v1 in its own form.")
     return statement
+
+
+def _is_flat(payload: bytes) -> bool:
+    """Whether there are too few brackets for many levels, which spares most packets a walk."""
+    return payload.count(b"{") + payload.count(b"[") <= DEPTH_MAX
+
+
+def _is_exact(statement: Statement, document: Any) -> bool:
+    """Whether this is the spelling that the model writes, and not just one that it reads. The predicate is kept as it stands."""
+    subjects = [{"name": one.name, "digest": {"sha256": one.digest.hex}} for one in statement.subject]
+    return bool(document.keys() == _MEMBERS and document["subject"] == subjects)
+
+
+def _why_not_canonical(payload: bytes) -> PacketMalformed | PacketNotCanonical:
+    try:
+        document = json.loads(payload.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        canonical_json(document)
+    except (ValueError, RecursionError, NotCanonical):
+        return PacketMalformed("The packet's payload is not plain JSON.")
+    if is_too_deep(document):
+        return PacketMalformed("The packet's payload has too many levels.")
+    return PacketNotCanonical("The packet's payload is not in canonical JSON.")
 
 
 def _seal_of(statement: Statement) -> Seal:
@@ -95,7 +104,7 @@ def _seal_of(statement: Statement) -> Seal:
         seal, _ = statement.seal, statement.inputs
     except (ValidationError, KeyError) as error:
         raise PacketMalformed("The packet's predicate lacks its version, its inputs or its seal.") from error
-    if not statement.has_exact_seal:
+    if seal.document() != statement.predicate[SEAL_KEY]:  # a time in another zone's spelling would be another text for the same place
         raise PacketMalformed("The packet's seal is not written in its own form.")
     return seal
 

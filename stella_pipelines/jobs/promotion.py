@@ -13,7 +13,8 @@ import dagster as dg
 from pydantic import Field
 
 from assets.events import decision_event, gates_table, waiting_event
-from assets.lineage import of_environment
+from assets.lineage import of_packet
+from assets.log_place import log_place
 from assets.publishing import add_partition
 from resources.control_plane import ControlPlaneResource
 from resources.signer import SignerResource
@@ -158,9 +159,10 @@ def _event(
     if packet is None:
         return waiting_event(promotion, record.partition_key, results)
     signer.verified(packet)
+    plane.log.take_in()  # the packet's place stands in the event, which is never written anew
     with plane.store.reading() as tx:
-        upstream = of_environment(plane, tx, promotion.environment, record)
-    return decision_event(promotion, record.partition_key, packet, results, upstream, plane.settings.public_key_path)
+        upstream, place = of_packet(plane, tx, promotion.environment, record), log_place(tx, packet.id)
+    return decision_event(promotion, record.partition_key, packet, results, upstream, plane.settings.public_key_path, place)
 
 
 @dg.job(

@@ -15,7 +15,6 @@ import dagster as dg
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.values import Value
-from stella_pipelines.evidence import audit
 from stella_pipelines.promotions.dead_runs import DEAD_RUNS_MAX, deaths, pause_after
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
 from stella_pipelines.store import outbox
@@ -96,13 +95,7 @@ def _enqueue_next(plane: ControlPlane, promotion: Promotion, kind: Kind, actor: 
     if kind == "promotion":
         plane.promotions.reevaluate(promotion.id, actor, reason)
         return
-    now = plane.clock.now()
-    with plane.store.writing() as tx:
-        row = outbox.latest(tx, kind, promotion.id)
-        attempt, payload = (row.attempt + 1, row.payload) if row else (1, {"environment": promotion.environment})
-        outbox.enqueue(tx, kind, promotion.id, attempt, payload, plane.identifiers.new("out", now), now)
-        entry_id = plane.identifiers.new("aud", now)
-        audit.record(tx, entry_id=entry_id, at=now, actor=actor, action="promotion.deployment_run_followed", subject=promotion.id, reason=reason)
+    plane.promotions.deploy_again(promotion.id, actor, reason)
 
 
 def _live_promotions(plane: ControlPlane) -> list[Promotion]:

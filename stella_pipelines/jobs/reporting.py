@@ -9,7 +9,8 @@ import dagster as dg
 
 from assets.checks import check_evaluation, target_rows
 from assets.events import environment_event, packet_event
-from assets.lineage import of_environment
+from assets.lineage import of_environment, of_packet
+from assets.log_place import log_place
 from assets.publishing import add_partition
 from resources.signer import SignerResource
 from stella_pipelines.control_plane import ControlPlane
@@ -31,10 +32,13 @@ def _sealed_events(
     plane: ControlPlane, signer: SignerResource, record: DeploymentRecord, packet_id: str, observation: EnvironmentObservation
 ) -> Iterator[Event]:
     release = plane.releases.by_digest(record.release_digest)
+    plane.log.take_in()  # the packet's place stands in the event, which is never written anew
     with plane.store.reading() as tx:
         packet = plane.evidence.get(tx, packet_id)
         upstream = of_environment(plane, tx, record.environment, release)
+        under, place = of_packet(plane, tx, record.environment, release, record.id), log_place(tx, packet_id)
     signer.verified(packet)
     if record.state is DeploymentState.SUCCEEDED:
         yield environment_event(record.environment, release, packet, target_rows(observation.targets), upstream)
-    yield packet_event(packet, release.partition_key, upstream, plane.settings.public_key_path)
+    key, verdict = plane.settings.public_key_path, record.state.value
+    yield packet_event(record.environment, packet, release.partition_key, under, key, place=place, verdict=verdict)

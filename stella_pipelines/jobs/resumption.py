@@ -6,6 +6,7 @@ followed here, once its lease has ended: half an environment must not wait for s
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -15,8 +16,10 @@ from resources.control_plane import ControlPlaneResource
 from resources.signer import SignerResource
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.actor import SYSTEM
+from stella_pipelines.deployments import records
 from stella_pipelines.deployments.model import DeploymentRecord
 from stella_pipelines.evidence import audit
+from stella_pipelines.evidence.audited import row_digest
 from stella_pipelines.jobs.backoff import rest_after
 from stella_pipelines.jobs.deployment import logged, raise_unless_succeeded
 from stella_pipelines.jobs.failures import failures_explained
@@ -24,6 +27,7 @@ from stella_pipelines.jobs.holding import ended_runs, holder_of
 from stella_pipelines.jobs.outcomes import tag_deployment
 from stella_pipelines.jobs.reporting import deployment_events
 from stella_pipelines.store import leases, outbox
+from stella_pipelines.store.database import Transaction
 
 KIND: Final = "resumption"
 
@@ -63,6 +67,9 @@ def resume_commanded(plane: ControlPlane, instance: dg.DagsterInstance) -> list[
 def _want_run(plane: ControlPlane, instance: dg.DagsterInstance, record: DeploymentRecord) -> str | None:
     now = plane.clock.now()
     with plane.store.writing() as tx:
+        record = records.get(tx, record.id)
+        if record.ended:
+            return None  # since it was listed
         if leases.holder(tx, f"environment/{record.environment}", now) is not None:
             return None
         newest = outbox.latest(tx, KIND, record.id)
@@ -72,9 +79,25 @@ def _want_run(plane: ControlPlane, instance: dg.DagsterInstance, record: Deploym
             return None
         attempt = newest.attempt + 1 if newest else 1
         outbox.enqueue(tx, KIND, record.id, attempt, {"environment": record.environment}, plane.identifiers.new("out", now), now)
-        entry_id = plane.identifiers.new("aud", now)
-        audit.record(tx, entry_id=entry_id, at=now, actor=SYSTEM, action="deployment.resumption_wanted", subject=record.id, reason="nobody works on it")
+        _enter(tx, plane, record, now)
     return f"{record.kind} {record.id} of {record.environment} goes on: nobody works on it"
+
+
+def _enter(tx: Transaction, plane: ControlPlane, record: DeploymentRecord, now: datetime) -> None:
+    """The deployment stays as it is, which its entry says."""
+    unchanged = row_digest(records.deployment_row(record))
+    audit.record(
+        tx,
+        entry_id=plane.identifiers.new("aud", now),
+        at=now,
+        actor=SYSTEM,
+        action="deployment.resumption_wanted",
+        subject=record.id,
+        environment=record.environment,
+        before=unchanged,
+        after=unchanged,
+        reason="nobody works on it",
+    )
 
 
 def _ended(instance: dg.DagsterInstance, row: outbox.OutboxRow) -> bool:

@@ -20,6 +20,7 @@ from stella_pipelines.promotions.errors import AlreadyDecided, NotEligible, Plan
 from stella_pipelines.promotions.moving import Mover
 from stella_pipelines.promotions.ports import CurrentEstate, KnownReleases
 from stella_pipelines.promotions.promotion import Promotion
+from stella_pipelines.promotions.trail import Trail
 from stella_pipelines.promotions.transitions import UNDECIDED
 from stella_pipelines.store.database import Store, Transaction
 
@@ -36,6 +37,7 @@ class Approving:
         self._clock = clock
         self._identifiers = identifiers
         self._mover = mover
+        self._trail = Trail(identifiers)
 
     def approve(self, actor: Actor, promotion_id: str, *, verdict: Word, reason: str, plan_digest: Digest | None) -> Approval:
         """Store the word and ask the gates again, in one transaction."""
@@ -47,10 +49,9 @@ class Approving:
                 approval = self._approval(tx, actor, promotion, author, verdict, reason, plan_digest, now)
             except StellaError as refusal:
                 refused: StellaError = refusal
-                about = promotion.content_digest()
-                self._mover.note(tx, actor, f"promotion.{verdict}.refused", promotion_id, now, refusal.code, before=about, after=about)
+                self._trail.promotion(tx, actor, f"promotion.{verdict}.refused", promotion, now, refusal.code, before=promotion)
             else:
-                records.add_approval(tx, approval)
+                self._trail.word(tx, approval, promotion.environment, records.add_approval(tx, approval))
                 self._mover.reevaluate(tx, promotion, now, actor, f"{verdict}: {reason}")
                 return approval
         # Raised only after the audit entry was committed.

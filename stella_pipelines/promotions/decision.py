@@ -13,7 +13,8 @@ from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import Instant, format_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
-from stella_pipelines.promotions.gates.port import GateInputs, GateVerdict, NamedDigest, Verdict
+from stella_pipelines.promotions.gates.port import GateInputs, GateVerdict, NamedDigest, Verdict, allow
+from stella_pipelines.promotions.overrides import ConfirmedOverride, Judged, overruling
 
 RULES: Final = "stella-rules/1"
 """Which rules decided. It changes when a verdict over the same inputs could change, so that an old packet is not judged by new rules unnoticed."""
@@ -79,6 +80,8 @@ class DecisionContext(Value):
     begun_at: Instant
     decided_at: Instant
     notes: tuple[str, ...] = ()
+    overrides: tuple[ConfirmedOverride, ...] = ()
+    """Overrides of this plan that were in force; which of them overrule a gate is judged again by every replay."""
     gates: tuple[GateReference, ...]
 
 
@@ -99,6 +102,15 @@ class GateRecord(GateReference):
     wait_until: Instant | None
 
 
+class OverriddenGate(Value):
+    """A gate whose word did not count, by the packet of the override."""
+
+    gate: str
+    override_id: str
+    packet_id: str
+    packet: Digest
+
+
 class DecisionRecord(Value):
     """The decision as it is sealed. The same context and inputs give the same bytes. `notes` are what its reader must know beside the gates."""
 
@@ -116,21 +128,48 @@ class DecisionRecord(Value):
     approvers: tuple[str, ...]
     policies: tuple[NamedDigest, ...]
     notes: tuple[str, ...] = ()
+    overridden: tuple[OverriddenGate, ...] = ()
     gates: tuple[GateRecord, ...]
 
 
 def decision_record(context: DecisionContext, judged: Sequence[JudgedGate]) -> DecisionRecord | Outcome:
     """The record of an allow or a deny; any other outcome is no decision, and is returned as it is."""
-    outcome = combine([(gate.reference.name, gate.verdict) for gate in judged], context.ungated)
+    outcome = combine([(gate.reference.name, as_counted(context, gate.reference.name, gate.reference.kind, gate.verdict)) for gate in judged], context.ungated)
     if outcome.verdict not in ("allow", "deny"):
         return outcome
     return DecisionRecord(
         outcome="allow" if outcome.verdict == "allow" else "deny",
         approvers=tuple(sorted({name for gate in judged for name in gate.verdict.approvers})),
         policies=_distinct(policy for gate in judged for policy in gate.inputs.policies),
+        overridden=overridden_gates(context, judged),
         gates=tuple(_gate_record(gate) for gate in judged),
         **{name: getattr(context, name) for name in DecisionRecord.model_fields if name in DecisionContext.model_fields and name != "gates"},
     )
+
+
+def overridden_gates(context: DecisionContext, judged: Sequence[JudgedGate]) -> tuple[OverriddenGate, ...]:
+    """The gates that do not allow, and whose word two people overruled."""
+    found = [(gate.reference, override_of(context, gate.reference.name, gate.reference.kind, gate.verdict)) for gate in judged]
+    return tuple(
+        OverriddenGate(gate=gate.name, override_id=one.override_id, packet_id=one.packet_id, packet=one.packet) for gate, one in found if one is not None
+    )
+
+
+def as_counted(context: DecisionContext, gate: str, kind: str, said: GateVerdict) -> GateVerdict:
+    """What a gate's word counts as. The word itself stays recorded as it was."""
+    return said if override_of(context, gate, kind, said) is None else allow("overridden")
+
+
+def override_of(context: DecisionContext, gate: str, kind: str, said: GateVerdict) -> ConfirmedOverride | None:
+    """The override that overrules a gate's word in this decision."""
+    about = Judged(
+        environment=context.environment,
+        release_digest=context.release.digest,
+        plan_digest=context.plan_digest,
+        requested_by=context.requested_by,
+        at=context.decided_at,
+    )
+    return overruling(context.overrides, gate, kind, said, about)
 
 
 def decision_predicate(context: DecisionContext, record: DecisionRecord, judged: Sequence[JudgedGate]) -> dict[str, Any]:
@@ -141,6 +180,7 @@ def decision_predicate(context: DecisionContext, record: DecisionRecord, judged:
         NamedDigest(name="estate", digest=context.estate_digest),
         *(NamedDigest(name=f"gate/{gate.reference.name}", digest=gate.reference.inputs) for gate in judged),
         *_distinct(material for gate in judged for material in gate.inputs.materials),
+        *(NamedDigest(name=f"override/{one.gate}", digest=one.packet) for one in record.overridden),
     ]
     return {
         "stella": {"version": 1},

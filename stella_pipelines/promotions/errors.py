@@ -17,6 +17,24 @@ class EvaluationMissing(StellaError):
     code = "RES_EVALUATION_MISSING"
 
 
+class OverrideMissing(StellaError):
+    """There is no override with this id."""
+
+    code = "RES_OVERRIDE_MISSING"
+
+
+class NotOverridable(StellaError):
+    """The estate does not let this person overrule this gate."""
+
+    code = "PERM_NOT_OVERRIDABLE"
+
+
+class OverrideRefused(StellaError):
+    """An override was asked for, confirmed or reviewed where there is nothing to overrule, too late, or by the wrong person."""
+
+    code = "PROM_OVERRIDE_REFUSED"
+
+
 class EvaluationIncomplete(StellaError):
     """A decision was asked for before every gate was evaluated."""
 

@@ -26,6 +26,7 @@ from stella_pipelines.promotions.gates_in_force import change_since, gates_in_fo
 from stella_pipelines.promotions.history import DeploymentHistory
 from stella_pipelines.promotions.ports import CurrentEstate, KnownReleases
 from stella_pipelines.promotions.promotion import Promotion, PromotionState
+from stella_pipelines.promotions.trail import Trail
 from stella_pipelines.releases.model import ReleaseRecord
 from stella_pipelines.store import blobs
 from stella_pipelines.store.database import Store, Transaction
@@ -55,6 +56,7 @@ class Evaluator:
         self._identifiers = identifiers
         self._history = history
         self._deciding = deciding
+        self._trail = Trail(identifiers)
 
     def begin(self, promotion_id: str, attempt: int, plan: Mapping[str, Any] | None, plan_failure: Mapping[str, Any] | None) -> Evaluation:
         """The evaluation of an attempt. Beginning again returns the stored one, with the plan that it began with."""
@@ -69,6 +71,7 @@ class Evaluator:
                 raise EvaluationMissing(f"Promotion {promotion_id} has no attempt {attempt}.", next_step=f"Its newest attempt is {promotion.attempt}.")
             evaluation = self._new(tx, promotion, release, attempt, plan, plan_failure, now)
             records.add_evaluation(tx, evaluation)
+            self._trail.begun(tx, evaluation)
         return evaluation
 
     def evaluate(self, evaluation_id: str, gate_name: str) -> GateResult:
@@ -85,7 +88,8 @@ class Evaluator:
         inputs, result = self._judge(evaluation, promotion, gate_name, self._releases.by_digest(promotion.release_digest))
         with self._store.writing() as tx:
             blobs.put(tx, inputs.canonical(), INPUTS_TYPE, result.judged_at)
-            records.add_result(tx, result)
+            if records.add_result(tx, result):
+                self._trail.judged(tx, evaluation, result)
             return _stored(tx, evaluation, gate_name) or result  # another process may have been first; its answer stays
 
     def decide(self, evaluation_id: str) -> tuple[Promotion, SealedPacket | None]:

@@ -6,6 +6,8 @@ were made stricter meanwhile. A change is never silent, though: the evaluation, 
 
 from __future__ import annotations
 
+from typing import Any
+
 from stella_pipelines.core.canonical import canonical_digest
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
@@ -20,19 +22,23 @@ class GatesInForce(Value):
 
 
 def gates_in_force(estate: Estate, revision: int, environment: Environment) -> GatesInForce:
+    """The digest of what was declared, and where."""
+    return GatesInForce(digest=canonical_digest(declared_gates(estate, environment)), estate_revision=revision)
+
+
+def declared_gates(estate: Estate, environment: Environment) -> dict[str, Any]:
     """The gates with everything declared that they judge by: their settings, the upstream environments, and the texts of their policies.
 
     Freeze windows are a calendar and no gate settings; the gate names those that are open.
     """
     gates: tuple[Gate, ...] = () if environment.gates == "none" else environment.gates
     policies = [estate.policy(gate.config.policy) for gate in gates if isinstance(gate.config, PolicyGateConfig)]
-    declared = {
+    return {
         "gates": "none" if environment.gates == "none" else [gate.document() for gate in gates],
         "promotes_from": list(environment.promotes_from),
         "promotes_from_rule": environment.promotes_from_rule.value,
         "policies": [policy.document() for policy in policies if policy is not None],
     }
-    return GatesInForce(digest=canonical_digest(declared), estate_revision=revision)
 
 
 def change_since(requested: GatesInForce | None, now: GatesInForce) -> str | None:

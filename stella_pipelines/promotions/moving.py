@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from stella_pipelines.core.actor import SYSTEM, Actor
-from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.identifiers import Identifiers
-from stella_pipelines.evidence import audit
 from stella_pipelines.promotions import records
 from stella_pipelines.promotions.dead_runs import after_death
 from stella_pipelines.promotions.promotion import Command, Promotion, PromotionState, Reevaluate, decide
+from stella_pipelines.promotions.trail import Trail
 from stella_pipelines.store import outbox
 from stella_pipelines.store.database import Transaction
 
@@ -20,12 +19,13 @@ class Mover:
 
     def __init__(self, identifiers: Identifiers) -> None:
         self._identifiers = identifiers
+        self._trail = Trail(identifiers)
 
     def move(self, tx: Transaction, promotion: Promotion, command: Command, now: datetime, actor: Actor = SYSTEM, reason: str | None = None) -> Promotion:
         """Carry out one command."""
         moved = decide(promotion, command, now)
         records.save_promotion(tx, moved, promotion)
-        self.note(tx, actor, f"promotion.{command.name}", promotion.id, now, reason, before=promotion.content_digest(), after=moved.content_digest())
+        self._trail.promotion(tx, actor, f"promotion.{command.name}", moved, now, reason, before=promotion)
         return moved
 
     def reevaluate(self, tx: Transaction, promotion: Promotion, now: datetime, actor: Actor = SYSTEM, reason: str | None = None) -> Promotion:
@@ -33,6 +33,11 @@ class Mover:
         moved = self.move(tx, promotion, Reevaluate(), now, actor, reason)
         self.want_evaluation(tx, moved, now)
         return moved
+
+    def deploy_again(self, tx: Transaction, promotion: Promotion, now: datetime, actor: Actor, reason: str) -> None:
+        """Another run of its deployment. The promotion stays as it is, which its entry says."""
+        self.want_deployment(tx, promotion, now)
+        self._trail.promotion(tx, actor, "promotion.deployment_run_followed", promotion, now, reason, before=promotion)
 
     def follow_dead_run(self, tx: Transaction, promotion: Promotion, progress: str | None, reason: str, now: datetime) -> Promotion:
         """Want the next run in the place of one that died; an evaluation whose runs died too often waits first."""
@@ -52,13 +57,6 @@ class Mover:
         latest = outbox.latest(tx, "deployment", promotion.id)
         number = 1 if latest is None else latest.attempt + 1
         outbox.enqueue(tx, "deployment", promotion.id, number, payload(promotion), self._identifiers.new("out", now), now)
-
-    def note(
-        self, tx: Transaction, actor: Actor, action: str, subject: str, now: datetime, reason: str | None, *, before: Digest | None, after: Digest | None
-    ) -> None:
-        """An audit entry."""
-        entry_id = self._identifiers.new("aud", now)
-        audit.record(tx, entry_id=entry_id, at=now, actor=actor, action=action, subject=subject, before=before, after=after, reason=reason)
 
 
 def payload(promotion: Promotion) -> dict[str, str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.environments.model import Estate
 from stella_pipelines.evidence.service import SealedPacket
-from stella_pipelines.evidence.statement import Subject
+from stella_pipelines.evidence.statement import Kind, Subject
 from stella_pipelines.releases.model import ReleaseRecord
 from stella_pipelines.store.database import Transaction
 
@@ -56,8 +56,8 @@ class Sealing(Protocol):
         tx: Transaction,
         *,
         packet_id: str,
-        kind: Literal["decision", "deployment", "rollback"],
-        environment: str,
+        kind: Kind,
+        stream: str,
         subjects: Sequence[Subject],
         predicate: Mapping[str, object],
         at: datetime,

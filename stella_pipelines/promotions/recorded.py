@@ -8,10 +8,11 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 
-from stella_pipelines.promotions import records
+from stella_pipelines.promotions import override_rows, records
 from stella_pipelines.promotions.approvals import Approval
 from stella_pipelines.promotions.evaluation import GateResult
 from stella_pipelines.promotions.explanation import Explanation, explain
+from stella_pipelines.promotions.overrides import Override
 from stella_pipelines.promotions.promotion import Promotion
 from stella_pipelines.store.database import Store, Transaction
 
@@ -55,6 +56,11 @@ class RecordedPromotions:
         with self._store.reading() as tx:
             evaluation = records.newest_evaluations(tx, [promotion_id]).get(promotion_id)
             return [] if evaluation is None else records.results_of(tx, evaluation)
+
+    def overrides(self, environment: str | None = None, limit: int = 50, *, to_review: bool = False) -> builtins.list[Override]:
+        """Overrides, newest first; optionally only those that left something to review."""
+        with self._store.reading() as tx:
+            return override_rows.newest(tx, environment, limit, to_review=to_review)
 
     def approvals(self, promotion_id: str) -> tuple[Approval, ...]:
         """Every approval and rejection, in the order in which they were stored."""

@@ -23,13 +23,13 @@ from stella_pipelines.store.upsert import insert
 
 def add_promotion(tx: Transaction, promotion: Promotion) -> None:
     """Store a new promotion. The unique index refuses a second live one; that leaves the transaction as a `Conflict`."""
-    tx.connection.execute(sa.insert(promotions).values(_columns(promotion)))
+    tx.connection.execute(sa.insert(promotions).values(promotion_row(promotion)))
 
 
 def save_promotion(tx: Transaction, promotion: Promotion, before: Promotion) -> None:
     """Compare and swap: written only over the revision that was read."""
     statement = sa.update(promotions).where(promotions.c.id == before.id, promotions.c.revision == before.revision)
-    if tx.connection.execute(statement.values(_columns(promotion))).rowcount != 1:
+    if tx.connection.execute(statement.values(promotion_row(promotion))).rowcount != 1:
         raise Conflict(
             f"Promotion {before.id} was changed by somebody else in the meantime.", next_step="Read it again and repeat the call if it is still wanted."
         )
@@ -90,13 +90,13 @@ def requested_before(tx: Transaction, moment: datetime, states: Sequence[Promoti
 
 def add_evaluation(tx: Transaction, evaluation: Evaluation) -> None:
     """Store a new evaluation; there is one per attempt."""
-    tx.connection.execute(sa.insert(evaluations).values(_evaluation_columns(evaluation)))
+    tx.connection.execute(sa.insert(evaluations).values(evaluation_row(evaluation)))
 
 
 def save_evaluation(tx: Transaction, evaluation: Evaluation) -> None:
     """Note an evaluation's outcome. It is set once."""
     statement = sa.update(evaluations).where(evaluations.c.id == evaluation.id, evaluations.c.outcome.is_(None))
-    if tx.connection.execute(statement.values(_evaluation_columns(evaluation))).rowcount != 1:
+    if tx.connection.execute(statement.values(evaluation_row(evaluation))).rowcount != 1:
         raise Conflict(f"Evaluation {evaluation.id} has its outcome already.", next_step="Read the promotion again.")
 
 
@@ -131,16 +131,10 @@ def outcomes_of(tx: Transaction, promotion_id: str) -> list[str | None]:
     return list(tx.connection.execute(query).scalars())
 
 
-def add_result(tx: Transaction, result: GateResult) -> None:
-    """Store a gate's answer. The first one stays."""
-    row = {
-        "evaluation_id": result.evaluation_id,
-        "gate": result.name,
-        "verdict": result.verdict.verdict,
-        "inputs_digest": result.inputs_digest,
-        "document": result.canonical().decode(),
-    }
-    tx.connection.execute(insert(tx, gate_results).values(row).on_conflict_do_nothing(index_elements=["evaluation_id", "gate"]))
+def add_result(tx: Transaction, result: GateResult) -> bool:
+    """Store a gate's answer. The first one stays; False when there is one."""
+    statement = insert(tx, gate_results).values(result_row(result)).on_conflict_do_nothing(index_elements=["evaluation_id", "gate"])
+    return tx.connection.execute(statement).rowcount == 1
 
 
 def results_of(tx: Transaction, evaluation: Evaluation) -> list[GateResult]:
@@ -157,12 +151,14 @@ def results_of_each(tx: Transaction, asked: Sequence[Evaluation]) -> dict[str, l
     return {one.id: [result for result in in_order if result.evaluation_id == one.id] for one in asked}
 
 
-def add_approval(tx: Transaction, approval: Approval) -> None:
-    """Store one person's word under the promotion's next number. Of two at the same moment the second is a `Conflict`."""
+def add_approval(tx: Transaction, approval: Approval) -> dict[str, Any]:
+    """Store one person's word under the promotion's next number; its row. Of two at the same moment the second is a `Conflict`."""
     given = sa.select(sa.func.coalesce(sa.func.max(approvals.c.number), 0)).where(approvals.c.promotion_id == approval.promotion_id)
     number = int(tx.connection.execute(given).scalar_one()) + 1
-    row = {"id": approval.id, "promotion_id": approval.promotion_id, "number": number, "actor": approval.actor.name, "at": format_instant(approval.at)}
-    tx.connection.execute(sa.insert(approvals).values(**row, document=approval.canonical().decode()))
+    named = {"id": approval.id, "promotion_id": approval.promotion_id, "number": number, "actor": approval.actor.name, "at": format_instant(approval.at)}
+    row = {**named, "document": approval.canonical().decode()}
+    tx.connection.execute(sa.insert(approvals).values(row))
+    return row
 
 
 def approvals_of(tx: Transaction, promotion_id: str) -> tuple[Approval, ...]:
@@ -171,7 +167,8 @@ def approvals_of(tx: Transaction, promotion_id: str) -> tuple[Approval, ...]:
     return tuple(Approval.model_validate_json(document) for document in tx.connection.execute(query).scalars())
 
 
-def _columns(promotion: Promotion) -> dict[str, Any]:
+def promotion_row(promotion: Promotion) -> dict[str, Any]:
+    """The row of a promotion, with all its columns."""
     return {
         "id": promotion.id,
         "environment": promotion.environment,
@@ -184,6 +181,18 @@ def _columns(promotion: Promotion) -> dict[str, Any]:
     }
 
 
-def _evaluation_columns(evaluation: Evaluation) -> dict[str, Any]:
+def result_row(result: GateResult) -> dict[str, Any]:
+    """The row of a gate's answer."""
+    return {
+        "evaluation_id": result.evaluation_id,
+        "gate": result.name,
+        "verdict": result.verdict.verdict,
+        "inputs_digest": result.inputs_digest,
+        "document": result.canonical().decode(),
+    }
+
+
+def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
+    """The row of an evaluation."""
     identity = {"id": evaluation.id, "promotion_id": evaluation.promotion_id, "attempt": evaluation.attempt}
     return {**identity, "outcome": evaluation.outcome, "document": evaluation.canonical().decode()}

@@ -1,42 +1,25 @@
 """Replay: judge the stored inputs of a sealed decision again, rebuild its predicate, and compare the bytes.
 
-The caller verifies the packet's signature (`evidence/verify.py`); replay answers another question: do the same inputs and rules still give
-the same decision? Every input is read by digest and checked against it, so a changed blob is an error, not a difference.
+The caller verifies the packet's signature (`evidence/stored.py`); replay answers another question: do the same inputs and rules still give
+the same decision? What another configuration would have decided says `what_if.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from collections.abc import Mapping
+from typing import Any
 
 from stella_pipelines.core.canonical import canonical_digest, canonical_json
 from stella_pipelines.core.digest import Digest
-from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.values import Value
 from stella_pipelines.evidence.envelope import read_envelope
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.evidence.statement import Statement
-from stella_pipelines.promotions.decision import RULES, DecisionContext, GateReference, JudgedGate, Outcome, decision_predicate, decision_record
+from stella_pipelines.promotions.decision import RULES, DecisionContext, JudgedGate, Outcome, decision_predicate, decision_record
 from stella_pipelines.promotions.gates.judging import judge
-from stella_pipelines.promotions.gates.port import GateInputs, GateKind
+from stella_pipelines.promotions.gates.port import GateKind
 from stella_pipelines.promotions.gates.registry import gate_kinds, kind_named
-
-ReadBlob = Callable[[Digest], bytes]
-AnyValue = TypeVar("AnyValue", bound=Value)
-
-
-class NotADecision(StellaError):
-    """Only decision packets can be replayed."""
-
-    code = "EVID_NOT_A_DECISION"
-
-
-class ReplayInputChanged(StellaError):
-    """A stored input is missing from the packet, is not what its digest says, or is not of the form that it must have."""
-
-    code = "EVID_REPLAY_INPUT_CHANGED"
+from stella_pipelines.promotions.recorded_decision import ReadBlob, RecordedDecision, read_decision, read_input
 
 
 class ReplayReport(Value):
@@ -50,19 +33,40 @@ class ReplayReport(Value):
 
 def replay(packet: SealedPacket, read_blob: ReadBlob, kinds: Mapping[str, GateKind] | None = None) -> ReplayReport:
     """Decide again from the packet's inputs."""
-    statement = Statement.model_validate_json(read_envelope(packet.envelope).payload)
-    if statement.kind != "decision":
-        raise NotADecision(f"Packet {packet.id} is a {statement.kind or 'packet of an unknown kind'}.", next_step="Replay a decision packet.")
-    recorded = statement.claim()
-    inputs = {one.name: _read(one.name, one.digest, read_blob) for one in statement.inputs}
-    context = _parsed(inputs, "context", DecisionContext)
-    available = gate_kinds() if kinds is None else kinds
-    judged = [_judge_again(reference, inputs, available) for reference in context.gates]
+    return replay_statement(packet.id, Statement.model_validate_json(read_envelope(packet.envelope).payload), read_blob, kinds)
+
+
+def replay_statement(packet_id: str, statement: Statement, read_blob: ReadBlob, kinds: Mapping[str, GateKind] | None = None) -> ReplayReport:
+    """The same for a packet whose statement is read already. Every input that the packet names must be there, whether it is judged or not."""
+    decision = read_decision(packet_id, statement, read_blob)
+    _require_the_rest(decision, statement, read_blob)
+    context, recorded = decision.context, decision.claim
+    judged = judged_again(decision, gate_kinds() if kinds is None else kinds)
     record = decision_record(context, judged)
     if isinstance(record, Outcome):
         reasons = tuple(f"Judged again, it is no decision but '{record.verdict}': {reason}" for reason in record.reasons or ("no reason given",))
-        return ReplayReport(byte_equal=False, recorded_digest=canonical_digest(recorded), replayed_digest=None, differences=_rules(context) + reasons)
+        return ReplayReport(byte_equal=False, recorded_digest=canonical_digest(recorded), replayed_digest=None, differences=other_rules(context) + reasons)
     return _compare(recorded, decision_predicate(context, record, judged), context)
+
+
+def judged_again(decision: RecordedDecision, kinds: Mapping[str, GateKind]) -> list[JudgedGate]:
+    """The recorded gates with what they say about the recorded inputs now."""
+    return [
+        JudgedGate(reference=gate, inputs=decision.gates[gate.name], verdict=judge(kind_named(kinds, gate.kind), decision.gates[gate.name]))
+        for gate in decision.context.gates
+    ]
+
+
+def other_rules(context: DecisionContext) -> tuple[str, ...]:
+    """The sentence about rules that are not those of the decision, if so."""
+    return () if context.rules == RULES else (f"It was decided by rules {context.rules}; these are {RULES}.",)
+
+
+def _require_the_rest(decision: RecordedDecision, statement: Statement, read_blob: ReadBlob) -> None:
+    judged = {"context", *(f"gate/{name}" for name in decision.gates)}
+    for one in statement.inputs:
+        if one.name not in judged:
+            read_input({one.name: one.digest}, one.name, read_blob)
 
 
 def _compare(recorded: dict[str, Any], replayed: dict[str, Any], context: DecisionContext) -> ReplayReport:
@@ -70,41 +74,7 @@ def _compare(recorded: dict[str, Any], replayed: dict[str, Any], context: Decisi
         byte_equal=canonical_json(recorded) == canonical_json(replayed),
         recorded_digest=canonical_digest(recorded),
         replayed_digest=canonical_digest(replayed),
-        differences=_rules(context) + tuple(_differences("", recorded, replayed)),
-    )
-
-
-def _rules(context: DecisionContext) -> tuple[str, ...]:
-    return () if context.rules == RULES else (f"It was decided by rules {context.rules}; these are {RULES}.",)
-
-
-def _judge_again(reference: GateReference, inputs: Mapping[str, bytes], kinds: Mapping[str, GateKind]) -> JudgedGate:
-    name = f"gate/{reference.name}"
-    gate_inputs = _parsed(inputs, name, GateInputs)
-    if gate_inputs.content_digest() != reference.inputs or gate_inputs.kind != reference.kind:
-        raise _changed(name, "the decision's context names other inputs")
-    return JudgedGate(reference=reference, inputs=gate_inputs, verdict=judge(kind_named(kinds, reference.kind), gate_inputs))
-
-
-def _read(name: str, digest: Digest, read_blob: ReadBlob) -> bytes:
-    content = read_blob(digest)
-    if not digest.matches(content):
-        raise _changed(name, f"its bytes do not hash to {digest}")
-    return content
-
-
-def _parsed(inputs: Mapping[str, bytes], name: str, form: type[AnyValue]) -> AnyValue:
-    try:
-        return form.model_validate_json(inputs[name])
-    except KeyError as error:
-        raise _changed(name, "the packet does not name it") from error
-    except ValidationError as error:
-        raise _changed(name, "it does not have the form that this version reads") from error
-
-
-def _changed(name: str, why: str) -> ReplayInputChanged:
-    return ReplayInputChanged(
-        f"Input {name!r} of the decision cannot be replayed: {why}.", next_step="Restore the blob from a backup, and find out who changed it."
+        differences=other_rules(context) + tuple(_differences("", recorded, replayed)),
     )
 
 

@@ -26,6 +26,7 @@ from stella_pipelines.promotions.evaluator import Evaluator
 from stella_pipelines.promotions.gates_in_force import gates_in_force
 from stella_pipelines.promotions.history import DeploymentHistory
 from stella_pipelines.promotions.moving import Mover
+from stella_pipelines.promotions.overriding import Overriding
 from stella_pipelines.promotions.ports import CurrentEstate, KnownReleases, Sealing
 from stella_pipelines.promotions.promotion import (
     Cancel,
@@ -40,6 +41,7 @@ from stella_pipelines.promotions.promotion import (
 from stella_pipelines.promotions.recorded import RecordedPromotions
 from stella_pipelines.promotions.replanning import PLAN_CHANGED, plan_changed
 from stella_pipelines.promotions.standing import Standing
+from stella_pipelines.promotions.trail import Trail
 from stella_pipelines.promotions.transitions import UNDECIDED, CommandName, allowed
 from stella_pipelines.releases.model import ReleaseRecord, ReleaseState
 from stella_pipelines.store.database import Store, Transaction
@@ -65,7 +67,9 @@ class Promotions(RecordedPromotions):
         self._clock = clock
         self._identifiers = identifiers
         self._mover = Mover(identifiers)
+        self._trail = Trail(identifiers)
         self._approving = Approving(store, environments, releases, clock, identifiers, self._mover)
+        self.overriding = Overriding(store, evidence, environments, clock, identifiers, self._mover)
         deciding = Deciding(evidence, environments, identifiers, self._mover)
         self._standing = Standing(environments, releases, clock, history)
         self._evaluator = Evaluator(store, environments, releases, clock, identifiers, history, deciding)
@@ -105,7 +109,7 @@ class Promotions(RecordedPromotions):
             requested_under=gates_in_force(estate, revision, declared),
         )
         records.add_promotion(tx, promotion)
-        self._mover.note(tx, actor, "promotion.Request", promotion.id, now, reason, before=None, after=promotion.content_digest())
+        self._trail.promotion(tx, actor, "promotion.Request", promotion, now, reason, before=None)
         self._mover.want_evaluation(tx, promotion, now)
         return promotion
 
@@ -189,6 +193,11 @@ class Promotions(RecordedPromotions):
             if promotion.state not in UNDECIDED:
                 return promotion
             return self._mover.reevaluate(tx, promotion, self._clock.now(), actor, reason)
+
+    def deploy_again(self, promotion_id: str, actor: Actor, reason: str) -> None:
+        """Another run of its deployment, because a person asked for it."""
+        with self._store.writing() as tx:
+            self._mover.deploy_again(tx, records.promotion(tx, promotion_id), self._clock.now(), actor, reason)
 
     def run_died(self, seen: Promotion, progress: str | None, reason: str) -> Promotion | None:
         """Follow a run that ended before it was done. None: the promotion has moved on since it was seen, and needs nothing."""

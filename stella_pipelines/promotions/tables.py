@@ -63,3 +63,17 @@ approvals = sa.Table(
     sa.Column("document", sa.Text, nullable=False),
     sa.UniqueConstraint("promotion_id", "number"),
 )
+
+overrides = sa.Table(
+    "overrides",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("promotion_id", sa.Text, sa.ForeignKey("promotions.id"), nullable=False),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("release_digest", sa.Text, nullable=False),
+    sa.Column("plan_digest", sa.Text, nullable=False),
+    sa.Column("to_review", sa.Boolean, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Index("ix_overrides_environment_release_digest_plan_digest", "environment", "release_digest", "plan_digest"),
+)

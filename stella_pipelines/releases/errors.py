@@ -69,3 +69,15 @@ class ReportUnknown(StellaError):
     """A security report is JSON, but none of the kinds that are understood."""
 
     code = "REL_REPORT_UNKNOWN"
+
+
+class PacketNotAboutSubject(StellaError):
+    """A packet was to be attached to, or stands attached to, a release or image that it does not name among its subjects."""
+
+    code = "REL_PACKET_NOT_ABOUT"
+
+
+class AttachRefused(StellaError):
+    """Packets cannot be attached here: the release is not in that repository, or it was not said to which one, or there are too many."""
+
+    code = "REL_ATTACH_REFUSED"

@@ -14,14 +14,12 @@ from pydantic import ValidationError
 from stella_pipelines.core.canonical import canonical_json
 from stella_pipelines.core.clock import format_instant
 from stella_pipelines.core.digest import Digest
+from stella_pipelines.integrations.registries.artifact import EMPTY_CONFIG, EMPTY_TYPE
 from stella_pipelines.integrations.registries.port import OCI_MANIFEST
 from stella_pipelines.releases.errors import ReleaseManifestInvalid
 from stella_pipelines.releases.model import Release
 
 ARTIFACT_TYPE: Final = "application/vnd.stella.release.v1+json"
-EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
-EMPTY_CONFIG: Final = b"{}"
-"""The content of the OCI empty descriptor."""
 DOCUMENT_BYTES_MAX: Final = 4 * 1024 * 1024
 """A release's canonical JSON; 100 components with 64 platforms each take about 2 MB."""
 

@@ -21,41 +21,58 @@ from stella_pipelines.store.upsert import insert
 _BY_TIME = (releases.c.created_at, releases.c.name, releases.c.version)
 
 
-def insert_draft(tx: Transaction, release: Release) -> bool:
-    """Add a draft; False when the name and version are taken, also by somebody who was quicker just now."""
-    row = {
+Row = dict[str, Any]
+"""A row with all its columns, as the audit trail digests it."""
+
+
+def insert_draft(tx: Transaction, release: Release) -> Row | None:
+    """Add a draft; None when the name and version are taken, also by somebody who was quicker just now."""
+    row: Row = {
         "name": release.name,
         "version": release.version,
         "state": ReleaseState.DRAFT.value,
         "document": release.canonical().decode(),
+        "digest": None,
         "created_at": format_instant(release.created_at),
+        "finalized_at": None,
         "revision": 1,
     }
     added = tx.connection.execute(insert(tx, releases).values(row).on_conflict_do_nothing(index_elements=["name", "version"]))
-    return added.rowcount == 1
+    return row if added.rowcount == 1 else None
 
 
-def set_identity(tx: Transaction, release: Release, digest: Digest, now: datetime) -> bool:
-    """Turn the draft with exactly this content into a finalized release; False when it is no such draft any more."""
+def set_identity(tx: Transaction, release: Release, digest: Digest, now: datetime) -> tuple[Row, Row] | None:
+    """Turn the draft with exactly this content into a finalized release: its row before and after. None when it is no such draft any more."""
     change = sa.update(releases).where(
         releases.c.name == release.name,
         releases.c.version == release.version,
         releases.c.digest.is_(None),
         releases.c.document == release.canonical().decode(),
     )
-    values = {"state": ReleaseState.FINALIZED.value, "digest": digest, "finalized_at": format_instant(now), "revision": releases.c.revision + 1}
-    return tx.connection.execute(change.values(values)).rowcount == 1
+    values = {"state": ReleaseState.FINALIZED.value, "digest": digest, "finalized_at": format_instant(now)}
+    return _changed(tx, change.values(values), {"state": ReleaseState.DRAFT.value, "digest": None, "finalized_at": None})
 
 
-def set_state(tx: Transaction, digest: Digest, before: ReleaseState, after: ReleaseState) -> bool:
-    """Move a finalized release on in its life; False when it is not in the state `before` any more."""
+def set_state(tx: Transaction, digest: Digest, before: ReleaseState, after: ReleaseState) -> tuple[Row, Row] | None:
+    """Move a finalized release on in its life: its row before and after. None when it is not in the state `before` any more."""
     change = sa.update(releases).where(releases.c.digest == digest, releases.c.state == before.value)
-    return tx.connection.execute(change.values(state=after.value, revision=releases.c.revision + 1)).rowcount == 1
+    return _changed(tx, change.values(state=after.value), {"state": before.value})
 
 
-def delete_draft(tx: Transaction, name: str, version: str) -> None:
-    """Remove a draft; a finalized release stays."""
-    tx.connection.execute(sa.delete(releases).where(releases.c.name == name, releases.c.version == version, releases.c.digest.is_(None)))
+def _changed(tx: Transaction, change: sa.Update, before: Row) -> tuple[Row, Row] | None:
+    """Carry out a change of one row. Its condition pins the columns in `before`, and nothing else changes but the revision."""
+    found = tx.connection.execute(change.values(revision=releases.c.revision + 1).returning(releases)).mappings().first()
+    if found is None:
+        return None
+    after = dict(found)
+    return {**after, **before, "revision": after["revision"] - 1}, after
+
+
+def delete_draft(tx: Transaction, name: str, version: str) -> Row | None:
+    """Remove a draft: the row that is gone. A finalized release stays."""
+    draft = sa.delete(releases).where(releases.c.name == name, releases.c.version == version, releases.c.digest.is_(None))
+    found = tx.connection.execute(draft.returning(releases)).mappings().first()
+    return None if found is None else dict(found)
 
 
 def by_name(tx: Transaction, name: str, version: str) -> ReleaseRecord | None:
@@ -114,16 +131,18 @@ def components_of_names(tx: Transaction) -> dict[str, tuple[str, ...]]:
     return {name: tuple(components) for name, components in found.items()}
 
 
-def add_push(tx: Transaction, digest: Digest, location: str, now: datetime) -> bool:
-    """Remember where a release was pushed to; False when that is known already."""
+def add_push(tx: Transaction, digest: Digest, location: str, now: datetime) -> Row | None:
+    """Remember where a release was pushed to; None when that is known already."""
     row = {"release_digest": digest, "location": location, "pushed_at": format_instant(now)}
-    return tx.connection.execute(insert(tx, release_pushes).values(row).on_conflict_do_nothing()).rowcount == 1
+    added = tx.connection.execute(insert(tx, release_pushes).values(row).on_conflict_do_nothing())
+    return row if added.rowcount == 1 else None
 
 
-def add_report(tx: Transaction, report: SecurityReport) -> bool:
-    """Remember a report; False when the release has one with these bytes already."""
-    statement = insert(tx, release_reports).values(report.document()).on_conflict_do_nothing(index_elements=["release_digest", "blob"])
-    return tx.connection.execute(statement).rowcount == 1
+def add_report(tx: Transaction, report: SecurityReport) -> Row | None:
+    """Remember a report; None when the release has one with these bytes already."""
+    row = dict(report.document())
+    added = tx.connection.execute(insert(tx, release_reports).values(row).on_conflict_do_nothing(index_elements=["release_digest", "blob"]))
+    return row if added.rowcount == 1 else None
 
 
 def reports_of(tx: Transaction, digest: Digest) -> list[SecurityReport]:

@@ -1,4 +1,7 @@
-"""The use cases of releases. Registries are asked before a transaction opens; each change and its audit entry are one transaction."""
+"""The use cases of releases. Registries are asked before a transaction opens; each change and its audit entry are one transaction.
+
+A release that gets its identity is sealed as evidence in the same transaction.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from stella_pipelines.core.clock import Clock
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.identifiers import Identifiers
 from stella_pipelines.core.references import ImageReference
-from stella_pipelines.evidence import audit
+from stella_pipelines.evidence.service import Evidence
+from stella_pipelines.evidence.streams import RELEASES
 from stella_pipelines.integrations.registries.port import OCI_MANIFEST, RegistryPort
 from stella_pipelines.releases import rows
 from stella_pipelines.releases.comparison import differences
@@ -23,8 +27,10 @@ from stella_pipelines.releases.lifecycle import require_forward
 from stella_pipelines.releases.manifest import ARTIFACT_TYPE, document_digest, release_manifest
 from stella_pipelines.releases.model import Release, ReleaseRecord, ReleaseSource, ReleaseState
 from stella_pipelines.releases.naming import parse_release_name, require_names
+from stella_pipelines.releases.packet import release_predicate, release_subjects
 from stella_pipelines.releases.reports import REPORT_MEDIA_TYPE, SecurityReport, detect_kind
 from stella_pipelines.releases.resolution import Registries, require_tags_unmoved, resolve_components
+from stella_pipelines.releases.trail import Trail, subject_of
 from stella_pipelines.releases.transfer import push_release, tag_of
 from stella_pipelines.store import blobs
 from stella_pipelines.store.database import Store, Transaction
@@ -37,10 +43,12 @@ UNKNOWN_SOURCE: Final = ReleaseSource()
 class Releases:
     """Create, finalize, find and push releases, and give reports to them."""
 
-    def __init__(self, store: Store, clock: Clock, identifiers: Identifiers) -> None:
+    def __init__(self, store: Store, evidence: Evidence, clock: Clock, identifiers: Identifiers) -> None:
         self._store = store
+        self._evidence = evidence
         self._clock = clock
         self._identifiers = identifiers
+        self._trail = Trail(clock, identifiers)
 
     def create(
         self,
@@ -64,8 +72,9 @@ class Releases:
         components = resolve_components(images, registries, self._clock)
         wanted = Release(name=name, version=version, components=components, source=source, created_at=self._clock.now())
         with self._store.writing() as tx:
-            if rows.insert_draft(tx, wanted):
-                self._audit(tx, actor, "release.create", wanted, after=wanted.content_digest())
+            draft = rows.insert_draft(tx, wanted)
+            if draft is not None:
+                self._trail.enter(tx, actor, "release.create", subject_of(wanted), after=draft)
             existing = _present(rows.by_name(tx, name, version), f"{name}-{version}")
             _require_same(existing, wanted)
             return self._finalize_in(tx, actor, existing) if finalize else existing
@@ -87,8 +96,9 @@ class Releases:
                     f"{record.label} is {record.state.value}, and only a draft can be discarded.",
                     next_step="Finalized releases stay for ever: 'stella release archive' takes one out of use, and new content is another version.",
                 )
-            rows.delete_draft(tx, name, version)
-            self._audit(tx, actor, "release.discard", record.release, before=record.release.content_digest())
+            gone = rows.delete_draft(tx, name, version)
+            if gone is not None:
+                self._trail.enter(tx, actor, "release.discard", subject_of(record.release), before=gone)
 
     def deprecate(self, actor: Actor, digest: Digest, reason: str) -> ReleaseRecord:
         """Advise against a release. What runs goes on running, and it can still be promoted. Twice is once."""
@@ -104,9 +114,10 @@ class Releases:
             if record.state is to:
                 return record
             require_forward(record, to)
-            if not rows.set_state(tx, digest, record.state, to):
+            changed = rows.set_state(tx, digest, record.state, to)
+            if changed is None:
                 raise Conflict(f"{record.label} was changed by somebody else just now.", next_step="Look at it again with 'stella release show'.")
-            self._audit(tx, actor, action, record.release, before=digest, after=digest, reason=reason)
+            self._trail.enter(tx, actor, action, subject_of(record.release), before=changed[0], after=changed[1], reason=reason)
             return record.model_copy(update={"state": to})
 
     def get(self, name: str, version: str, tx: Transaction | None = None) -> ReleaseRecord:
@@ -166,8 +177,9 @@ class Releases:
         push_release(registry, path, manifest, document, tag_of(record.release.version))
         location = f"{host}/{path}@{digest}"
         with self._store.writing() as tx:
-            if rows.add_push(tx, digest, location, self._clock.now()):
-                self._audit(tx, actor, "release.push", record.release, after=digest, reason=location)
+            pushed = rows.add_push(tx, digest, location, self._clock.now())
+            if pushed is not None:
+                self._trail.enter(tx, actor, "release.push", subject_of(record.release, "push", location), after=pushed)
         return location
 
     def attach_report(self, actor: Actor, digest: Digest, content: bytes) -> SecurityReport:
@@ -178,8 +190,9 @@ class Releases:
             blob = blobs.put(tx, content, REPORT_MEDIA_TYPE, now)
             report_id = self._identifiers.new("rpt", now)
             report = SecurityReport(id=report_id, release_digest=digest, kind=kind, blob=blob, given_by=actor.name, given_at=now)
-            if rows.add_report(tx, report):
-                self._audit(tx, actor, "release.report", record.release, after=blob, reason=kind)
+            added = rows.add_report(tx, report)
+            if added is not None:
+                self._trail.enter(tx, actor, "release.report", subject_of(record.release, "report", report_id), after=added, reason=kind)
                 return report
             return next(given for given in rows.reports_of(tx, digest) if given.blob == blob)
 
@@ -194,34 +207,31 @@ class Releases:
         release, now = record.release, self._clock.now()
         manifest, document = release_manifest(release)
         digest = Digest.of(manifest)
-        if rows.set_identity(tx, release, digest, now):
+        changed = rows.set_identity(tx, release, digest, now)
+        if changed is not None:
             self._keep(tx, manifest, document, now)
             rows.remember_components(tx, release)
-            self._audit(tx, actor, "release.finalize", release, before=release.content_digest(), after=digest)
+            self._seal(tx, actor, record, manifest, now)
+            self._trail.enter(tx, actor, "release.finalize", subject_of(release), before=changed[0], after=changed[1])
         finalized = rows.by_digest(tx, digest)
         if finalized is None:
             raise Conflict(f"The draft {record.label} was replaced while it was being finalized.", next_step="Look at the draft again, then finalize it.")
         return finalized
 
+    def _seal(self, tx: Transaction, actor: Actor, record: ReleaseRecord, manifest: bytes, now: datetime) -> None:
+        self._evidence.seal(
+            tx,
+            packet_id=self._identifiers.new("evd", now),
+            kind="release",
+            stream=RELEASES,
+            subjects=release_subjects(record.label, Digest.of(manifest), record.release),
+            predicate=release_predicate(record, manifest, actor, now),
+            at=now,
+        )
+
     def _keep(self, tx: Transaction, manifest: bytes, document: bytes, now: datetime) -> None:
         blobs.put(tx, manifest, OCI_MANIFEST, now)
         blobs.put(tx, document, ARTIFACT_TYPE, now)
-
-    def _audit(
-        self,
-        tx: Transaction,
-        actor: Actor,
-        action: str,
-        release: Release,
-        *,
-        before: Digest | None = None,
-        after: Digest | None = None,
-        reason: str | None = None,
-    ) -> None:
-        now = self._clock.now()
-        subject = f"release/{release.name}-{release.version}"
-        entry_id = self._identifiers.new("aud", now)
-        audit.record(tx, entry_id=entry_id, at=now, actor=actor, action=action, subject=subject, before=before, after=after, reason=reason)
 
     @contextmanager
     def _reading(self, tx: Transaction | None) -> Iterator[Transaction]:

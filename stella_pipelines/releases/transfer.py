@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from stella_pipelines.core.digest import Digest
+from stella_pipelines.integrations.registries.artifact import EMPTY_CONFIG
 from stella_pipelines.integrations.registries.port import OCI_MANIFEST, ImageNotFound, RegistryPort
 from stella_pipelines.releases.errors import TagTaken
-from stella_pipelines.releases.manifest import DOCUMENT_BYTES_MAX, EMPTY_CONFIG, document_digest, read_manifest
+from stella_pipelines.releases.manifest import DOCUMENT_BYTES_MAX, document_digest, read_manifest
 from stella_pipelines.releases.model import Release
 
 

@@ -47,7 +47,7 @@ def get(tx: Transaction, digest: Digest) -> bytes:
     """The content, proven to hash to `digest`."""
     content = tx.connection.execute(sa.select(blobs.c.content).where(blobs.c.digest == digest)).scalar()
     if content is None:
-        raise BlobMissing(f"There is no blob {digest}.", next_step="Check the digest; blobs are never deleted, so it was never stored here.")
+        raise BlobMissing(f"There is no blob {digest}.", next_step="Check the digest; it was never stored here, or a purge took it (docs/retention.md).")
     if not digest.matches(bytes(content)):
         raise BlobCorrupt(f"The blob {digest} holds other bytes than it says.", next_step="Restore the database from a backup; do not decide on this content.")
     return bytes(content)

@@ -34,6 +34,12 @@ class DatabaseNewer(StellaError):
     code = "SYS_DATABASE_NEWER"
 
 
+class DatabaseOfADraft(StellaError):
+    """The database was written before the first release, in a form that no version reads any more."""
+
+    code = "SYS_DATABASE_DRAFT"
+
+
 class DatabaseOlder(StellaError):
     """The database has not been migrated yet, and the caller asked not to migrate it."""
 
@@ -92,7 +98,7 @@ _WORDS: dict[type[StellaError], tuple[str, str]] = {
     DatabaseMissing: ("{where} does not exist: {reason}.", "Create it ('createdb NAME' as an administrator), or correct the URL."),
     DatabaseForbidden: (
         "The user of {where} may not do what is needed: {reason}.",
-        "Make the user the owner of the database: ALTER DATABASE … OWNER TO …, on a database of Stella's own.",
+        "Make the user the owner of the database (ALTER DATABASE … OWNER TO …); where another role owns it, migrate with STELLA_DATABASE_OWNER_URL.",
     ),
     DatabaseDamaged: ("{where} cannot be read: {reason}.", "Check the path, or restore the database from a backup."),
     Conflict: ("Another transaction has just written the same thing to {where}.", "Read it again, and repeat the call if it is still wanted."),

@@ -75,6 +75,16 @@ def _migrate(engine: sa.Engine, where: str) -> None:
             _refuse_newer(found, where)  # another process may have been quicker, and newer
             if found != known_revisions()[-1]:
                 _run_chain(connection)
+                if engine.dialect.name == "postgresql":
+                    _fix_search_paths(connection)
+
+
+def _fix_search_paths(connection: sa.Connection) -> None:
+    """Whoever writes a row chooses where names are looked up; our triggers must find our tables, and none of the same name elsewhere."""
+    (schema,) = connection.execute(sa.text("SELECT quote_ident(current_schema())")).one()
+    ours = r"SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = current_schema()::regnamespace AND proname LIKE 'stella\_%' AND proconfig IS NULL"
+    for function in connection.execute(sa.text(ours)).scalars().all():
+        connection.exec_driver_sql(f"ALTER FUNCTION {function} SET search_path = {schema}, pg_temp")
 
 
 def _wait_long_for_others(connection: sa.Connection) -> None:

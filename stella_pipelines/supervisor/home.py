@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import stella_pipelines
-from stella_pipelines.core.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings
+from stella_pipelines.core.settings import DATABASE_VARIABLE, HOME_VARIABLE, OWNER_VARIABLE, Settings
 from stella_pipelines.supervisor.configuration import for_database
 from stella_pipelines.supervisor.errors import DagsterConfigurationMissing
 
@@ -69,10 +69,13 @@ def _embedded() -> Path:
 
 
 def process_environment(settings: Settings, home: DagsterHome, environ: Mapping[str, str]) -> dict[str, str]:
-    """What every process of the installation sees. The package is put on the path, so that the working directory does not matter."""
+    """What every process of the installation sees. The package is put on the path, so that the working directory does not matter.
+
+    Not the address of the database's owner: the tables are those of this version by now, and who runs jobs must not be able to change evidence.
+    """
     path = os.pathsep.join(filter(None, (str(_PACKAGE.parent), environ.get("PYTHONPATH"))))
     return {
-        **environ,
+        **{name: value for name, value in environ.items() if name != OWNER_VARIABLE},
         HOME_VARIABLE: str(settings.home),
         DATABASE_VARIABLE: settings.database_url,
         "DAGSTER_HOME": str(home.folder),

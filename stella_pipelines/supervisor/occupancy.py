@@ -18,6 +18,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from stella_pipelines.control_plane import open_store
 from stella_pipelines.core.clock import Clock, SystemClock
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.settings import Settings
@@ -86,7 +87,7 @@ class Occupancy:
 @contextmanager
 def occupied(settings: Settings, stopping: threading.Event, clock: Clock | None = None) -> Iterator[Occupancy | None]:
     """Open the database, so that what is wrong with it is said before anything starts, and hold the right to run on it."""
-    store = Store.open(settings.database_url, patience_s=0.0)
+    store = open_store(settings, patience_s=0.0)
     try:
         if settings.database_url.startswith("sqlite"):
             yield None

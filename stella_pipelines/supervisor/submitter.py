@@ -1,4 +1,4 @@
-"""Turns outbox rows into runs as soon as they are written, asks gates again whose time has come, and follows runs that died.
+"""Turns outbox rows into runs as soon as they are written, asks gates again whose time has come, follows runs that died, and keeps the log.
 
 `python -m stella_pipelines.supervisor.submitter CODE_SOCKET WEB_URL`.
 
@@ -25,7 +25,9 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from assets.catalogue import read_catalogue
 from stella_pipelines.control_plane import ControlPlane, open_control_plane
 from stella_pipelines.core.errors import StellaError
+from stella_pipelines.core.requests import new_request, request
 from stella_pipelines.core.settings import Settings
+from stella_pipelines.evidence.log.service import TAKEN_IN_EVERY_S
 from stella_pipelines.jobs.recovery import follow_dead_runs, reevaluate_due
 from stella_pipelines.jobs.resumption import resume_commanded
 from stella_pipelines.jobs.submission import CODE_LOCATION, Submitter, python_origin, submit_pending
@@ -54,6 +56,10 @@ class Duties:
 
     def do(self, now_s: float) -> None:
         """One pass at this monotonic time. Raises what the store raises."""
+        with request(new_request()):
+            self._pass(now_s)
+
+    def _pass(self, now_s: float) -> None:
         for found in reevaluate_due(self._plane):
             log.info("%s is asked again: %s", found.promotion_id, found.reason)
         if now_s >= self._seldom_at_s:
@@ -87,6 +93,13 @@ def repeatedly(do: Callable[[], None], wait: Callable[[], object], stopping: thr
         stopping.set()
 
 
+def keep_log(plane: ControlPlane) -> None:
+    """What was sealed or noted gets its place in the log, and a checkpoint that proves it."""
+    taken = plane.log.take_in()
+    if taken is not None:
+        log.debug("the log has %d entries", taken.size)
+
+
 def keep_catalogue(plane: ControlPlane, reloading: Reloading) -> None:
     """The asset graph is that of the estate. A reload takes seconds, in which nobody else shall wait."""
     if reloading.keep_in_step(read_catalogue(plane)):
@@ -107,10 +120,14 @@ def main(code_socket: str, web_url: str) -> None:
         holder = f"submitter/{socket.gethostname()}/{os.getpid()}"
         reloading, woken = Reloading(web_url), wakeups(plane.settings.database_url, stopping)
         duties = Duties(plane, Submitter(instance, repository.get_job, location, holder))
-        with ThreadPoolExecutor(1, "catalogue") as beside:
-            kept = beside.submit(repeatedly, lambda: keep_catalogue(plane, reloading), lambda: stopping.wait(CATALOGUE_POLL_S), stopping)
+        with ThreadPoolExecutor(2, "beside") as beside:
+            kept = [
+                beside.submit(repeatedly, lambda: keep_catalogue(plane, reloading), lambda: stopping.wait(CATALOGUE_POLL_S), stopping),
+                beside.submit(repeatedly, lambda: keep_log(plane), lambda: stopping.wait(TAKEN_IN_EVERY_S), stopping),
+            ]
             repeatedly(lambda: duties.do(time.monotonic()), lambda: woken.wait(PASS_S), stopping)
-            kept.result()
+            for one in kept:
+                one.result()
         woken.close()
 
 

@@ -15,6 +15,7 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.limits import CLOCK_BACK_MAX_S
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.evidence.statement import Statement, Subject
+from stella_pipelines.evidence.streams import environment_stream
 from stella_pipelines.evidence.tables import evidence_packets
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.releases.model import ReleaseRecord
@@ -40,7 +41,7 @@ def seal(stella: SmallInstallation, release: ReleaseRecord, times: list[datetime
                 tx,
                 packet_id=stella.plane.identifiers.new("evd", at),
                 kind="rollback",
-                environment=environment,
+                stream=environment_stream(environment),
                 subjects=[subject],
                 predicate={"inputs": []},
                 at=at,
@@ -106,7 +107,7 @@ def test_a_lost_cursor_shows_nothing_again(stella: SmallInstallation, release: R
 def test_what_a_run_has_shown_is_passed_over(stella: SmallInstallation, release: ReleaseRecord) -> None:
     packets = seal(stella, release, long_ago(stella, 3))
     add_partition(stella.instance, release.partition_key)
-    by_run: dg.AssetMaterialization = packet_event(packets[1], release.partition_key, (), stella.plane.settings.public_key_path)
+    by_run: dg.AssetMaterialization = packet_event("dev", packets[1], release.partition_key, (), stella.plane.settings.public_key_path)
     stella.instance.report_runless_asset_event(by_run)
     assert tick(stella, {}) == {"dev": 3}
     assert sorted(shown_digests(stella)) == sorted(packet.digest for packet in packets)

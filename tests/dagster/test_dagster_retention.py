@@ -203,7 +203,7 @@ def test_the_store_is_the_same_before_and_after(stella: SmallInstallation) -> No
     stella.request()
     with stella.plane.store.writing() as tx:
         subject = Subject(name=record.label, digest=record.digest)
-        about = {"kind": "rollback", "environment": "dev", "subjects": [subject], "predicate": {"inputs": []}}
+        about = {"kind": "rollback", "stream": "environment/dev", "subjects": [subject], "predicate": {"inputs": []}}
         stella.plane.evidence.seal(tx, packet_id="evd_1", at=stella.plane.clock.now() - 2 * LONG_AGO, **about)  # type: ignore[arg-type]
     a_run(stella)
     before = in_store(stella)
@@ -250,7 +250,9 @@ def test_whoever_lost_the_cursor_does_not_bring_back_what_was_deleted(stella: Sm
     subject = Subject(name=record.label, digest=record.digest)
     with stella.plane.store.writing() as tx:
         for number, at in enumerate((now - LONG_AGO, now - timedelta(hours=1))):
-            stella.plane.evidence.seal(tx, packet_id=f"evd_{number}", kind="rollback", environment="dev", subjects=[subject], predicate={"inputs": []}, at=at)
+            stella.plane.evidence.seal(
+                tx, packet_id=f"evd_{number}", kind="rollback", stream="environment/dev", subjects=[subject], predicate={"inputs": []}, at=at
+            )
     shown = publish_packets(stella.plane, stella.instance, lambda packet: verify_packet(packet.envelope, [stella.plane.evidence.public_pem]).statement, {})
     assert (shown.shown, shown.problems) == ({"dev": 2}, ())
     assert len(stella.instance.fetch_materializations(evidence_key("dev"), limit=10).records) == 1

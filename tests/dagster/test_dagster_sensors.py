@@ -15,6 +15,7 @@ from assets.publishing import publish_release
 from sensors import observations
 from stella_pipelines.connectors.port import ComponentSpec, Observation, RunningComponent
 from stella_pipelines.core.digest import Digest
+from stella_pipelines.deployments import records
 from stella_pipelines.deployments.failure import Failure
 from stella_pipelines.deployments.model import DeploymentRecord, DeploymentState, EnvironmentObservation, TargetObservation
 from stella_pipelines.jobs import resumption
@@ -239,8 +240,9 @@ def test_a_commanded_deployment_that_nobody_works_on_gets_a_run_and_only_one(ste
         started_at=stella.plane.clock.now(),
     )
     promoted = record.model_copy(update={"id": "dep_01jdz000000000000000000002", "kind": "promotion", "environment": "prod"})
-    monkeypatch.setattr(stella.plane.deployments, "unfinished", lambda: [record, promoted])
     with stella.plane.store.writing() as tx:
+        records.insert(tx, record)
+        records.insert(tx, promoted)
         lease = leases.acquire(tx, "environment/dev", "somebody at work", stella.plane.clock.now(), 30.0)
     assert resume_commanded(stella.plane, stella.instance) == []
     with stella.plane.store.writing() as tx:

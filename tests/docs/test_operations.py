@@ -148,7 +148,7 @@ def test_what_was_saved_comes_back(operated: Operated) -> None:
     url = operated.environ.get("STELLA_DATABASE_URL", "")
     note_in_dagster(operated, "shop-1.0.0")
     before, running, packets = operated.record(), operated.running(), operated.verified()
-    assert len(packets) == 2
+    assert len(packets) == 4, "the release, the decision, its summary, the deployment"
     assert running["dev"] == "shop-1.0.0"
     rows = rows_of(url) if url else {}
     key = operated.settings().public_key_path.read_bytes()

@@ -138,7 +138,7 @@ def test_a_decision_that_stands_in_another_place_is_not_replayed(stella: Stella,
     carried_out(stella("promote", "shop-1.0.0", "--to", "dev", "--no-wait")[1]["id"])
     decision = next(packet for packet in stella("evidence", "list")[1] if packet["kind"] == "decision")
     with open_control_plane(Settings.from_environ(os.environ)) as plane, plane.store.writing() as tx, without_guards(tx):
-        tx.connection.execute(sa.update(evidence_packets).where(evidence_packets.c.id == decision["id"]).values(environment="prod"))
+        tx.connection.execute(sa.update(evidence_packets).where(evidence_packets.c.id == decision["id"]).values(stream="environment/prod"))
     assert error_code(stella("evidence", "replay", decision["id"])) == "EVID_STORED_DIFFERS"
 
 

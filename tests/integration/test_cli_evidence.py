@@ -17,10 +17,15 @@ def test_the_list_says_how_it_ended_and_when(stella: Stella, speaking: Speaking,
     carried_out(stella("promote", "shop-1.0.0", "--to", "prod", "--no-wait")[1]["id"])
     packets = stella("evidence", "list")[1]
     assert {(packet["environment"], packet["kind"], packet["outcome"]) for packet in packets} == {
+        (None, "release", "finalized"),
         ("dev", "decision", "allow"),
+        ("dev", "summary", "passed"),
         ("dev", "deployment", "succeeded"),
         ("prod", "decision", "deny"),
+        ("prod", "summary", "failed"),
     }
+    assert {packet["kind"] for packet in stella("evidence", "list", "-e", "dev")[1]} == {"decision", "deployment"}
+    assert {packet["stream"] for packet in stella("evidence", "list", "-e", "dev", "--kind", "summary")[1]} == {"summaries/dev"}
     assert all(re.fullmatch(RFC_3339, packet["sealed_at"]) for packet in packets)
     said = speaking("evidence", "list").out
     assert "OUTCOME" in said.splitlines()[0]
@@ -30,7 +35,7 @@ def test_the_list_says_how_it_ended_and_when(stella: Stella, speaking: Speaking,
 def test_a_verified_packet_says_what_was_decided(stella: Stella, speaking: Speaking, applied: Lab, home: Path, tmp_path: Path) -> None:
     carried_out(stella("promote", "shop-1.0.0", "--to", "dev", "--no-wait", "--as", "alice")[1]["id"])
     key = str(home / "keys" / "evidence.pub")
-    for packet, outcome in zip(stella("evidence", "list")[1], ("succeeded", "allow"), strict=True):
+    for packet, outcome in zip(stella("evidence", "list", "-e", "dev")[1], ("succeeded", "allow"), strict=True):
         file = str(tmp_path / f"{packet['id']}.json")
         assert stella("evidence", "show", packet["id"], "--raw", file)[0] is Exit.DONE
         found = stella("evidence", "verify", file, "--key", key)[1]

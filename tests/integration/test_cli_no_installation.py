@@ -19,6 +19,7 @@ READING = [
     ("evidence", "list"),
     ("evidence", "show", "evd_1"),
     ("evidence", "replay", "evd_1"),
+    ("evidence", "replay", "--all"),
     ("release", "list"),
     ("release", "show", "shop-1.0.0"),
     ("release", "finalize", "shop-1.0.0"),

@@ -23,8 +23,9 @@ from stella_pipelines.core.settings import Settings
 from stella_pipelines.core.values import Value
 from stella_pipelines.deployments.model import EnvironmentObservation, LedgerRow
 from stella_pipelines.deployments.tables import ledger, observations
+from stella_pipelines.evidence.agreement import stored_rows_agree
 from stella_pipelines.evidence.envelope import write_envelope
-from stella_pipelines.evidence.keys import FileKey
+from stella_pipelines.evidence.key_files import FileKey
 from stella_pipelines.evidence.listing import page
 from stella_pipelines.evidence.stored import read_verified
 from stella_pipelines.promotions.deciding import CONTEXT_TYPE
@@ -84,6 +85,11 @@ def test_every_packet_verifies_and_its_rows_say_what_was_sealed(plane: ControlPl
     assert [packet.sequence for packet in packets if packet.environment == "shop0_dev"] == list(
         range(max(packet.sequence for packet in packets if packet.environment == "shop0_dev"), 0, -1)
     )
+
+
+def test_every_row_agrees_with_its_audit_entries(plane: ControlPlane) -> None:
+    with plane.store.reading() as tx:
+        assert list(stored_rows_agree(tx)) == []
 
 
 def test_the_quick_envelope_is_the_one_that_sealing_writes() -> None:

@@ -15,12 +15,14 @@ from stella_pipelines.core.clock import SystemClock
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.identifiers import SystemIdentifiers
 from stella_pipelines.core.references import ImageReference
+from stella_pipelines.evidence.service import Evidence
 from stella_pipelines.integrations.registries.copy import copy_image
 from stella_pipelines.integrations.registries.layout import LayoutRegistry
 from stella_pipelines.releases.manifest import ARTIFACT_TYPE
 from stella_pipelines.releases.service import Releases
 from stella_pipelines.releases.transfer import read_release
 from stella_pipelines.store.database import Store
+from tests.support.evidence import signing_key
 from tests.support.oci import push_image, push_index
 from tests.support.registries import RunningRegistry, plain_registry, require_program
 
@@ -45,7 +47,7 @@ def test_skopeo_reads_the_identity_of_a_pushed_release(running: RunningRegistry,
     registry = running.client()
     path = f"releases/at_{datetime.now(UTC):%H%M%S%f}"
     push_image(registry, "shop/web", "1.0")
-    releases = Releases(store, SystemClock(), SystemIdentifiers())
+    releases = Releases(store, Evidence(signing_key()), SystemClock(), SystemIdentifiers())
     images = {"web": ImageReference.parse(f"{running.host}/shop/web:1.0")}
     record = releases.create(ALICE, name="shop", version="1.0", images=images, registries=lambda _: registry, finalize=True)
     assert record.digest is not None

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from stella_pipelines.evidence.envelope import write_envelope
 from stella_pipelines.evidence.errors import PacketRefused
+from stella_pipelines.evidence.key_ring import KeyRing
 from stella_pipelines.evidence.verify import verify_packet
-from tests.support.evidence import genuine_packet, signing_key
+from tests.support.evidence import genuine_packet, p256_key, signing_key
 
 PUBLIC = [signing_key().public_pem]
 GENUINE = genuine_packet()
 POSITIONS = st.integers(0, len(GENUINE) - 1)
+P256 = p256_key()
 
 
 def refused(content: bytes) -> None:
@@ -30,6 +32,17 @@ def test_flipping_any_bit_of_any_byte_is_refused(bit: int) -> None:
         content = bytearray(GENUINE)
         content[position] ^= 1 << bit
         refused(bytes(content))
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_flipping_any_bit_of_a_packet_sealed_by_a_p256_key_is_refused(bit: int) -> None:
+    genuine, ring = genuine_packet(P256), KeyRing.of([P256.public_pem])
+    assert verify_packet(genuine, ring).key_id == P256.key_id
+    for position in range(len(genuine)):
+        content = bytearray(genuine)
+        content[position] ^= 1 << bit
+        with pytest.raises(PacketRefused):
+            verify_packet(bytes(content), ring)
 
 
 @settings(deadline=None, max_examples=300)

@@ -17,13 +17,13 @@ from stella_pipelines.environments.service import Environments
 from stella_pipelines.evidence.service import Evidence
 from stella_pipelines.promotions.promotion import Promotion
 from stella_pipelines.promotions.service import Promotions
-from stella_pipelines.releases import rows
 from stella_pipelines.releases.model import PlatformImage, Release, ReleaseComponent
 from stella_pipelines.releases.service import Releases
 from stella_pipelines.store.database import Store
 from tests.simulation.faults import MortalStore, Points
 from tests.simulation.timeline import BEGINNING, SimulatedClock, simulate
 from tests.simulation.world import World
+from tests.support.drafts import write_draft
 from tests.support.evidence import signing_key
 
 ALICE = Actor(name="alice", via="test")
@@ -78,7 +78,7 @@ class Installation:
         identifiers = CountedIdentifiers(seed)
         self.evidence = Evidence(signing_key())
         self.environments = Environments(shared, clock, identifiers)
-        self.releases = Releases(shared, clock, identifiers)
+        self.releases = Releases(shared, self.evidence, clock, identifiers)
         history = StoredHistory(clock)
         self.promotions = Promotions(shared, self.evidence, self.environments, self.releases, clock, identifiers, history)
         self.deployments = Deployments(shared, self.evidence, self.environments, self.releases, self.promotions, world.connector, clock, identifiers)
@@ -100,7 +100,7 @@ class Installation:
             ReleaseComponent(name=name, repository=f"{REPOSITORY}/{name}", digest=found.digest, platforms=(found,)) for name, found in images.items()
         )
         with self.store.writing() as tx:
-            rows.insert_draft(tx, Release(name="shop", version=version, components=pinned, created_at=BEGINNING))
+            write_draft(tx, ALICE, Release(name="shop", version=version, components=pinned, created_at=BEGINNING), self.clock)
         digest = self.releases.finalize(ALICE, "shop", version).digest
         assert digest is not None
         return digest

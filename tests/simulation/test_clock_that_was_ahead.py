@@ -49,7 +49,7 @@ def fits_its_schema(installation: Installation, packet_id: str | None) -> bool:
 
 def numbers(installation: Installation) -> list[int]:
     with installation.database.reading() as tx:
-        return [packet.sequence for packet in installation.evidence.after(tx, "prod", 0, 100)]
+        return [packet.sequence for packet in installation.evidence.after(tx, "environment/prod", 0, 100)]
 
 
 def test_a_rollback_is_possible_after_a_clock_that_was_ahead(installation: Installation) -> None:

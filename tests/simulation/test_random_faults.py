@@ -20,6 +20,7 @@ from tests.simulation.installation import Installation, image, make_estate
 from tests.simulation.timeline import SimulatedClock
 from tests.simulation.world import World
 from tests.support.databases import Databases
+from tests.support.predicate_schemas import require_every_packet_fits
 
 SEEDS = range(30)
 TARGETS = 5
@@ -63,6 +64,7 @@ def test_random_faults_break_no_promise(database: Path, seed: int) -> None:
     _no_instance_was_created_twice(installation.world)
     _the_ledger_says_what_the_targets_say(installation, record)
     _every_end_has_its_evidence(installation, record)
+    assert require_every_packet_fits(installation.database, installation.evidence) >= {"release", "decision", "summary"}
 
 
 def _no_more_changed_together_than_the_batch(world: World, batch: int) -> None:

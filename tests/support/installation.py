@@ -25,9 +25,9 @@ from stella_pipelines.definitions import definitions
 from stella_pipelines.environments.model import Component, Environment, Estate
 from stella_pipelines.jobs.submission import CODE_LOCATION, Submitter
 from stella_pipelines.promotions.promotion import Promotion
-from stella_pipelines.releases import rows
 from stella_pipelines.releases.model import PlatformImage, Release, ReleaseComponent, ReleaseRecord
 from stella_pipelines.supervisor.home import instance_configuration
+from tests.support.drafts import write_draft
 from tests.support.postgres import fast_folder
 
 NESTED_RESOURCES = "ignore:InitResourceContext.dagster_run is deprecated:DeprecationWarning"
@@ -130,5 +130,5 @@ def add_release(plane: ControlPlane, version: str = "1.0.0", name: str = "shop")
     component = ReleaseComponent(name="web", repository="registry.test/shop/web", digest=index, platforms=platforms)
     release = Release(name=name, version=version, components=(component,), created_at=plane.clock.now())
     with plane.store.writing() as tx:
-        rows.insert_draft(tx, release)
+        write_draft(tx, ALICE, release, plane.clock)
     return plane.releases.finalize(ALICE, name, version)

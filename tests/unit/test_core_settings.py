@@ -50,3 +50,11 @@ def test_an_escaped_password_is_one(tmp_path: Path) -> None:
     assert not has_password(URL)
     assert not has_password("sqlite:////tmp/a:b@c/stella.db")
     assert "hunter2" not in repr(Settings(home=tmp_path, database_url=url))
+
+
+def test_evidence_is_kept_for_seven_years_or_as_long_as_is_said() -> None:
+    assert Settings.from_environ({}).evidence_retention_days == 2555
+    assert Settings.from_environ({"STELLA_EVIDENCE_RETENTION_DAYS": "0"}).evidence_retention_days == 0
+    for text in ("-1", "1.5", "seven years", "9" * 6, "٣"):
+        with pytest.raises(InvalidSetting, match="STELLA_EVIDENCE_RETENTION_DAYS"):
+            Settings.from_environ({"STELLA_EVIDENCE_RETENTION_DAYS": text})

@@ -17,6 +17,7 @@ from stella_pipelines.environments.problems import InvalidEstate
 from stella_pipelines.environments.service import Environments
 from stella_pipelines.environments.tables import estate_revisions
 from stella_pipelines.evidence import audit
+from stella_pipelines.evidence.audited import row_digest
 from stella_pipelines.store.database import Store, Transaction
 from stella_pipelines.store.errors import Conflict, DatabaseBusy
 
@@ -88,12 +89,17 @@ def test_every_revision_is_kept(environments: Environments) -> None:
         environments.at_revision(4)
 
 
-def test_the_audit_entry_names_who_and_both_documents(environments: Environments, store: Store) -> None:
+def test_the_audit_entry_names_who_and_the_row(environments: Environments, store: Store) -> None:
     environments.apply(ADA, estate("dev"), source_digest=SOURCE)
     environments.apply(ADA, estate("prod"), source_digest=SOURCE)
     second, first = trail(store)
-    assert (first.actor, first.action, first.subject, first.before) == (ADA, "estate.apply", "estate", None)
-    assert (second.before, second.after) == (estate("dev").content_digest(), estate("prod").content_digest())
+    assert [(one.actor, one.action, one.subject, one.before) for one in (first, second)] == [
+        (ADA, "estate.apply", "estate/1", None),
+        (ADA, "estate.apply", "estate/2", None),
+    ]
+    with store.reading() as tx:
+        written = tx.connection.execute(sa.select(estate_revisions).order_by(estate_revisions.c.revision)).mappings()
+        assert [first.after, second.after] == [row_digest(dict(row)) for row in written]
 
 
 def test_a_failure_at_the_last_step_leaves_nothing(environments: Environments, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,18 @@ def test_an_entry_comes_back_as_it_was_written(store: Store) -> None:
     write_three(store)
     with store.reading() as tx:
         assert audit.list_entries(tx, subject="estate") == [
-            audit.AuditEntry(id="aud_1", at=NOW, actor=ALICE, action="estate.apply", subject="estate", before=None, after=Digest.of(b"1"), reason=None)
+            audit.AuditEntry(
+                id="aud_1",
+                at=NOW,
+                actor=ALICE,
+                action="estate.apply",
+                subject="estate",
+                environment=None,
+                before=None,
+                after=Digest.of(b"1"),
+                reason=None,
+                request_id=None,
+            )
         ]
 
 

@@ -9,13 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from stella_pipelines.evidence.errors import KeyExposed, KeyInvalid
-from stella_pipelines.evidence.keys import FileKey
-from stella_pipelines.evidence.public_keys import key_id_of, load_public_key
+from stella_pipelines.evidence.errors import KeyExposed, KeyInvalid, SignatureInvalid
+from stella_pipelines.evidence.key_files import FileKey, forget_waiting, new_key_beside, take_place
+from stella_pipelines.evidence.public_keys import load_public_key
 
 
 @pytest.fixture
@@ -51,8 +51,18 @@ def test_the_key_id_is_what_openssl_says(path: Path) -> None:
 def test_a_signature_verifies_with_the_public_key(path: Path) -> None:
     key = FileKey.load_or_create(path)
     public = load_public_key(key.public_pem)
-    assert key_id_of(public) == key.key_id
-    assert public.verify(key.sign(b"content"), b"content") is None
+    assert (public.key_id, public.algorithm) == (key.key_id, key.algorithm)
+    public.verify(key.sign(b"content"), b"content")
+    with pytest.raises(SignatureInvalid):
+        public.verify(key.sign(b"content"), b"contend")
+
+
+def test_a_p256_key_is_made_on_demand_and_stays_one(path: Path) -> None:
+    key = FileKey.load_or_create(path, "ecdsa-p256")
+    assert (key.algorithm, FileKey.load_or_create(path).key_id) == ("ecdsa-p256", key.key_id)
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=key.public_pem, capture_output=True, check=True).stdout
+    assert key.key_id == hashlib.sha256(der).hexdigest()
+    load_public_key(key.public_pem).verify(key.sign(b"content"), b"content")
 
 
 def test_processes_that_create_together_get_one_key(path: Path) -> None:
@@ -88,12 +98,13 @@ def encodings() -> dict[str, bytes]:
         "text": b"not a key",
         "huge": b"-" * 100_000,
         "encrypted": Ed25519PrivateKey.generate().private_bytes(*plain, BestAvailableEncryption(b"x")),
-        "another algorithm": ec.generate_private_key(ec.SECP256R1()).private_bytes(*plain, NoEncryption()),
+        "RSA": rsa.generate_private_key(65537, 2048).private_bytes(*plain, NoEncryption()),
+        "another curve": ec.generate_private_key(ec.SECP384R1()).private_bytes(*plain, NoEncryption()),
     }
 
 
 @pytest.mark.parametrize("content", encodings().values(), ids=encodings().keys())
-def test_anything_but_an_ed25519_key_is_refused_and_kept(path: Path, content: bytes) -> None:
+def test_anything_but_a_key_of_ours_is_refused_and_kept(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700)
     path.write_bytes(content)
     path.chmod(0o600)
@@ -115,7 +126,65 @@ def test_a_link_or_a_folder_in_the_keys_place_is_refused(path: Path, tmp_path: P
         FileKey.load_or_create(path)
 
 
+def test_a_private_key_under_a_public_keys_name_is_not_made(tmp_path: Path) -> None:
+    """Its public half would be written over it."""
+    with pytest.raises(KeyInvalid):
+        FileKey.load_or_create(tmp_path / "evidence.pub")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("pem", [b"", b"x", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
 def test_anything_but_a_public_key_is_refused(pem: bytes) -> None:
     with pytest.raises(KeyInvalid):
         load_public_key(pem)
+
+
+@pytest.mark.parametrize("key", [ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP256K1()), rsa.generate_private_key(65537, 2048)])
+def test_a_public_key_of_another_kind_is_refused(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
+    with pytest.raises(KeyInvalid):
+        load_public_key(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+
+class TestTakingThePlaceOfAKey:
+    def test_the_old_key_is_kept_and_the_new_one_is_private(self, path: Path) -> None:
+        old = FileKey.load_or_create(path)
+        new = new_key_beside(path, "ecdsa-p256")
+        assert FileKey.load(path).key_id == old.key_id
+        take_place(path, new.key_id)
+        retired = path.parent / "retired" / f"{old.key_id}.pem"
+        assert (FileKey.load(path).key_id, FileKey.load(retired).key_id) == (new.key_id, old.key_id)
+        assert [(file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) for file in (path, retired)] == [(0o600, 0o700)] * 2
+        assert path.with_suffix(".pub").read_bytes() == new.public_pem
+
+    def test_it_goes_on_after_a_crash_between_its_steps(self, path: Path) -> None:
+        old = FileKey.load_or_create(path)
+        new = new_key_beside(path, "ed25519")
+        (path.parent / "retired").mkdir(mode=0o700)
+        os.link(path, path.parent / "retired" / f"{old.key_id}.pem")
+        take_place(path, new.key_id)
+        take_place(path, new.key_id)
+        assert FileKey.load(path).key_id == new.key_id
+
+    @pytest.mark.parametrize("key_id", ["../../stolen", "", "f" * 63, "F" * 64, "next/" + "f" * 64])
+    def test_what_is_no_key_id_moves_nothing(self, path: Path, tmp_path: Path, key_id: str) -> None:
+        """The id of the key in force comes from the database."""
+        old = FileKey.load_or_create(path)
+        (path.parent / "next").mkdir(mode=0o700)
+        stranger = FileKey.load_or_create(tmp_path / "stolen.pem")
+        with pytest.raises(KeyInvalid):
+            take_place(path, key_id)
+        assert (FileKey.load(path).key_id, FileKey.load(tmp_path / "stolen.pem").key_id) == (old.key_id, stranger.key_id)
+
+    def test_a_waiting_key_under_another_ones_id_stays_where_it_is(self, path: Path) -> None:
+        old = FileKey.load_or_create(path)
+        new = new_key_beside(path, "ed25519")
+        (path.parent / "next" / f"{new.key_id}.pem").rename(path.parent / "next" / f"{'a' * 64}.pem")
+        take_place(path, "a" * 64)
+        assert FileKey.load(path).key_id == old.key_id
+
+    def test_a_key_that_never_came_into_force_is_removed(self, path: Path) -> None:
+        old = FileKey.load_or_create(path)
+        new = new_key_beside(path, "ed25519")
+        forget_waiting(path, new.key_id)
+        take_place(path, new.key_id)
+        assert (FileKey.load(path).key_id, list((path.parent / "next").iterdir())) == (old.key_id, [])

@@ -14,6 +14,7 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence.errors import ClockWentBack, EvidenceMissing, PacketTooLarge, PredicateInvalid, StoredPacketDamaged
 from stella_pipelines.evidence.service import Evidence, SealedPacket
 from stella_pipelines.evidence.statement import Kind, Subject
+from stella_pipelines.evidence.streams import environment_stream
 from stella_pipelines.evidence.tables import evidence_packets, evidence_subjects
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.store.database import Store, Transaction
@@ -25,7 +26,7 @@ EVIDENCE = Evidence(signing_key())
 
 def seal(tx: Transaction, packet_id: str, *, environment: str = "prod", kind: Kind = "decision", at: datetime = NOW, **more: Any) -> SealedPacket:
     about = {"subjects": [RELEASE], "predicate": PREDICATE} | more
-    return EVIDENCE.seal(tx, packet_id=packet_id, kind=kind, environment=environment, at=at, **about)
+    return EVIDENCE.seal(tx, packet_id=packet_id, kind=kind, stream=environment_stream(environment), at=at, **about)
 
 
 def test_a_sealed_packet_is_stored_and_verifies(store: Store) -> None:
@@ -35,11 +36,11 @@ def test_a_sealed_packet_is_stored_and_verifies(store: Store) -> None:
         assert EVIDENCE.get(tx, "evd_1") == sealed
     verified = verify_packet(sealed.envelope, [EVIDENCE.public_pem])
     assert (verified.packet_digest, verified.key_id, verified.kind) == (sealed.digest, sealed.key_id, "decision")
-    assert (verified.seal.packet_id, verified.seal.environment, verified.seal.sequence, verified.seal.sealed_at) == ("evd_1", "prod", 1, NOW)
+    assert (verified.seal.packet_id, verified.seal.stream, verified.seal.sequence, verified.seal.sealed_at) == ("evd_1", "environment/prod", 1, NOW)
     assert verified.statement.claim() == {"stella": {"version": 1}, **PREDICATE}
 
 
-def test_numbers_are_dense_per_environment(store: Store) -> None:
+def test_numbers_are_dense_per_stream(store: Store) -> None:
     with store.writing() as tx:
         numbers = [seal(tx, f"evd_{number}", environment=name).sequence for number, name in enumerate(["prod", "dev", "prod", "prod", "dev"])]
     assert numbers == [1, 1, 2, 3, 2]
@@ -120,9 +121,9 @@ def test_packets_after_a_number_come_in_their_order_and_bounded(store: Store) ->
         for number in range(1, 6):
             seal(tx, f"evd_{number}", at=NOW - timedelta(seconds=number))
         seal(tx, "evd_other", environment="dev")
-        assert [packet.sequence for packet in EVIDENCE.after(tx, "prod", 1, 3)] == [2, 3, 4]
-        assert [packet.id for packet in EVIDENCE.after(tx, "prod", 4, 3)] == ["evd_5"]
-        assert EVIDENCE.after(tx, "prod", 5, 3) == []
+        assert [packet.sequence for packet in EVIDENCE.after(tx, "environment/prod", 1, 3)] == [2, 3, 4]
+        assert [packet.id for packet in EVIDENCE.after(tx, "environment/prod", 4, 3)] == ["evd_5"]
+        assert EVIDENCE.after(tx, "environment/prod", 5, 3) == []
 
 
 def test_lists_are_newest_first_and_filtered(store: Store) -> None:
@@ -183,7 +184,7 @@ def test_replacing_a_packet_is_refused_too(store: Store) -> None:
     with store.writing() as tx:
         sealed = seal(tx, "evd_1")
         dialect = tx.connection.dialect.name
-    replace = "INSERT OR REPLACE INTO evidence_packets SELECT id, kind, environment, sequence, 'x', key_id, sealed_at, envelope FROM evidence_packets"
+    replace = "INSERT OR REPLACE INTO evidence_packets SELECT id, kind, stream, sequence, 'x', key_id, sealed_at, envelope FROM evidence_packets"
     truncate = "TRUNCATE evidence_packets CASCADE"
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), store.writing() as tx:
         tx.connection.exec_driver_sql(replace if dialect == "sqlite" else truncate)

@@ -25,7 +25,7 @@ def sealed(store: Store) -> Store:
     """A store with two genuine packets."""
     with store.writing() as tx:
         for packet_id, environment in (("evd_1", "prod"), ("evd_2", "dev")):
-            EVIDENCE.seal(tx, packet_id=packet_id, kind="decision", environment=environment, subjects=[RELEASE], predicate=PREDICATE, at=NOW)
+            EVIDENCE.seal(tx, packet_id=packet_id, kind="decision", stream=f"environment/{environment}", subjects=[RELEASE], predicate=PREDICATE, at=NOW)
     return store
 
 
@@ -47,7 +47,7 @@ def test_what_nobody_touched_is_read(sealed: Store) -> None:
 
 
 COLUMNS: dict[str, dict[str, Any]] = {
-    "another environment": {"environment": "elsewhere"},
+    "another stream": {"stream": "environment/elsewhere"},
     "another number": {"sequence": 7},
     "another kind": {"kind": "rollback"},
     "another time": {"sealed_at": "2026-01-31T08:00:00.000000Z"},

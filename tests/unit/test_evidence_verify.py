@@ -188,7 +188,7 @@ SIGNED_NONSENSE: dict[str, tuple[bytes, type[errors.PacketRefused]]] = {
     "another form": (genuine_payload().replace(b'"version":1', b'"version":2'), errors.PacketMalformed),
     "a seal's time in another zone": (genuine_payload().replace(b"09:00:00.000000Z", b"10:00:00.000000+01:00"), errors.PacketMalformed),
     "a seal's time as a number": (genuine_payload().replace(b'"2026-01-31T09:00:00.000000Z"', b"1769850000"), errors.PacketMalformed),
-    "a seal without an environment": (genuine_payload().replace(b'"environment":"prod"', b'"environment":""'), errors.PacketMalformed),
+    "a seal without a stream": (genuine_payload().replace(b'"stream":"environment/prod"', b'"stream":""'), errors.PacketMalformed),
     "a version that is no number": (genuine_payload().replace(b'"version":1', b'"version":true'), errors.PacketMalformed),
     "a name that moves the cursor": (genuine_payload().replace(b"shop-1.0.0", b"shop-\\u001b[2J"), errors.PacketMalformed),
     "a name with a NUL": (genuine_payload().replace(b"shop-1.0.0", b"shop-\\u0000"), errors.PacketMalformed),

@@ -8,13 +8,14 @@ import pytest
 
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence.envelope import read_envelope
-from stella_pipelines.evidence.keys import FileKey
+from stella_pipelines.evidence.key_files import FileKey
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.evidence.statement import Statement, Subject
 from stella_pipelines.promotions.gates.port import GateInputs, GateVerdict, allow, error
 from stella_pipelines.promotions.gates.registry import gate_kinds
 from stella_pipelines.promotions.promotion import PromotionState
-from stella_pipelines.promotions.replay import NotADecision, ReadBlob, ReplayInputChanged, replay
+from stella_pipelines.promotions.recorded_decision import NotADecision, ReadBlob, ReplayInputChanged
+from stella_pipelines.promotions.replay import replay
 from stella_pipelines.store import blobs
 from stella_pipelines.store.blobs import BlobMissing
 from stella_pipelines.store.database import Store
@@ -90,7 +91,7 @@ def test_inputs_that_the_context_does_not_name_are_an_error(room: Room) -> None:
             tx,
             packet_id="evd_forged",
             kind="decision",
-            environment="prod",
+            stream="environment/prod",
             subjects=statement.subject,
             predicate={**statement.claim(), "inputs": swapped},
             at=room.clock.now(),
@@ -125,7 +126,7 @@ def test_rules_that_cannot_judge_any_more_are_no_decision(room: Room) -> None:
 def test_only_decisions_are_replayed(room: Room) -> None:
     with room.store.writing() as tx:
         subjects = [Subject(name="shop", digest=digest("x"))]
-        packet = room.evidence.seal(tx, packet_id="evd_x", kind="rollback", environment="prod", subjects=subjects, predicate={"inputs": []}, at=NOW)
+        packet = room.evidence.seal(tx, packet_id="evd_x", kind="rollback", stream="environment/prod", subjects=subjects, predicate={"inputs": []}, at=NOW)
     with pytest.raises(NotADecision, match="rollback"):
         replay(packet, reader(room))
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stella_pipelines.core.digest import Digest
+from stella_pipelines.integrations.registries.artifact import EMPTY_CONFIG
 from stella_pipelines.releases.errors import ReleaseManifestInvalid
-from stella_pipelines.releases.manifest import ARTIFACT_TYPE, EMPTY_CONFIG, document_digest, read_manifest, release_digest, release_manifest
+from stella_pipelines.releases.manifest import ARTIFACT_TYPE, document_digest, read_manifest, release_digest, release_manifest
 from stella_pipelines.releases.model import PlatformImage, Release, ReleaseComponent, ReleaseSource
 
 IMAGE = PlatformImage(platform="linux/amd64", digest=Digest.of(b"platform"), config_digest=Digest.of(b"config"))

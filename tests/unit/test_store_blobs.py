@@ -11,6 +11,7 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.store import blobs, limits
 from stella_pipelines.store.database import Store
 from stella_pipelines.store.tables import blobs as table
+from tests.support.intrusion import without_guards
 
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 
@@ -42,7 +43,8 @@ def test_a_missing_blob_is_an_error_not_an_empty_answer(store: Store) -> None:
 def test_an_edited_blob_is_refused(store: Store) -> None:
     with store.writing() as tx:
         digest = blobs.put(tx, b"allow", "text/plain", NOW)
-        tx.connection.execute(sa.update(table).values(content=b"deny!"))
+        with without_guards(tx, ["blobs"]):
+            tx.connection.execute(sa.update(table).values(content=b"deny!"))
         with pytest.raises(blobs.BlobCorrupt):
             blobs.get(tx, digest)
 

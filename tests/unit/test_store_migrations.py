@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 
 import stella_pipelines
 from stella_pipelines.store.database import Store
-from stella_pipelines.store.errors import DatabaseNewer, DatabaseOlder
+from stella_pipelines.store.errors import DatabaseNewer, DatabaseOfADraft, DatabaseOlder
 from stella_pipelines.store.metadata import metadata
 from stella_pipelines.store.migration import SCRIPTS, VERSION_TABLE, known_revisions
 from tests.support.databases import Databases
@@ -32,8 +32,8 @@ def empty_url(databases: Databases, database_kind: str) -> Iterator[str]:
 
 def import_all_tables() -> None:
     root = Path(stella_pipelines.__file__).parent
-    for path in sorted(root.glob("*/tables.py")):
-        importlib.import_module(f"stella_pipelines.{path.parent.name}.tables")
+    for path in sorted(root.rglob("*tables.py")):
+        importlib.import_module(".".join(("stella_pipelines", *path.relative_to(root).with_suffix("").parts)))
 
 
 def alembic_config(connection: sa.Connection) -> Config:
@@ -108,3 +108,18 @@ def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
         pool.join()
     assert counts[0] > 5
     assert len(set(counts)) == 1
+
+
+def test_a_database_of_a_draft_is_refused_and_left_as_it_is(empty_url: str) -> None:
+    """Packets were once sealed for an environment, and not in a stream."""
+    store = Store.open(empty_url)
+    with store.writing() as tx:
+        command.downgrade(alembic_config(tx.connection), "0006_deployments")
+        tx.connection.exec_driver_sql("ALTER TABLE evidence_packets RENAME COLUMN stream TO environment")
+    store.close()
+    with pytest.raises(DatabaseOfADraft):
+        Store.open(empty_url)
+    engine = sa.create_engine(empty_url)
+    with engine.connect() as connection:
+        assert connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all() == ["0006_deployments"]
+    engine.dispose()

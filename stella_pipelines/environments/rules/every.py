@@ -5,7 +5,7 @@ from __future__ import annotations
 from stella_pipelines.environments.model import Estate
 from stella_pipelines.environments.rules.environments import gates_can_open, path_without_cycle, windows_have_a_gate
 from stella_pipelines.environments.rules.finding import Finding
-from stella_pipelines.environments.rules.people_and_variables import approvers_are_actors, variables_are_names
+from stella_pipelines.environments.rules.people_and_variables import approvers_are_actors, overrides_take_two, variables_are_names
 from stella_pipelines.environments.rules.places import engines_well_named, ports_once, registries_reachable, repositories, targets_apart
 from stella_pipelines.environments.rules.policies import policies_compile
 from stella_pipelines.environments.rules.references import Names, declared_once, names_of, references
@@ -28,6 +28,7 @@ def findings(estate: Estate, names: Names | None = None) -> tuple[Finding, ...]:
         *targets_apart(estate),
         *engines_well_named(estate),
         *approvers_are_actors(estate),
+        *overrides_take_two(estate),
         *variables_are_names(estate),
     )
 

@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from stella_pipelines.core.actor import ActorName
-from stella_pipelines.environments.model import ApprovalGateConfig, Estate
+from stella_pipelines.environments.model import ApprovalGateConfig, Estate, OverridableConfig
 from stella_pipelines.environments.problems import Path
 from stella_pipelines.environments.rules.environments import gates_of
 from stella_pipelines.environments.rules.finding import Finding
@@ -27,6 +27,19 @@ def approvers_are_actors(estate: Estate) -> Iterator[Finding]:
                 for index, member in enumerate(group.members):
                     if not _can_be_an_actor(member):
                         yield Finding((*at, index), f"{member[:60]!r} cannot be anybody's name; use letters, digits and . _ @ + -")
+
+
+def overrides_take_two(estate: Estate) -> Iterator[Finding]:
+    """Fewer than two people could overrule nothing, and a name that nobody can have is not one of them."""
+    for environment in estate.environments:
+        for gate in gates_of(environment):
+            people = gate.config.overridable_by if isinstance(gate.config, OverridableConfig) else ()
+            at: Path = ("environments", environment.name, "gates", gate.name, "overridable_by")
+            if len({person.casefold() for person in people}) != len(people) or len(people) == 1:
+                yield Finding(at, "names at least two different people, each once: one asks for an override, and another one confirms it")
+            for index, person in enumerate(people):
+                if not _can_be_an_actor(person):
+                    yield Finding((*at, index), f"{person[:60]!r} cannot be anybody's name; use letters, digits and . _ @ + -")
 
 
 def variables_are_names(estate: Estate) -> Iterator[Finding]:

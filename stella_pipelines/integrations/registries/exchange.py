@@ -37,7 +37,10 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Ask:
-    """One request. `path` is below the registry's address or a full URL of the same origin; `scope` names the rights that it needs."""
+    """One request. `path` is below the registry's address or a full URL of the same origin; `scope` names the rights that it needs.
+
+    `conditions` are the headers by which the registry answers 412 instead of changing what somebody else has changed (RFC 9110).
+    """
 
     method: str
     path: str
@@ -48,6 +51,7 @@ class Ask:
     content_type: str = "application/octet-stream"
     follow: bool = False
     expected: frozenset[int] = frozenset({200})
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ class Exchange:
         return following
 
     def _send(self, ask: Ask, url: httpx.URL, authorization: str | None) -> httpx.Response:
-        headers = {"Accept": ask.accept} | ({"Authorization": authorization} if authorization else {})
+        headers = {"Accept": ask.accept, **ask.conditions} | ({"Authorization": authorization} if authorization else {})
         # `Auth()` adds nothing; by default the client would send the user name and password of an address that has them.
         return self._client.send(self._request(ask, url, headers), stream=True, auth=httpx.Auth())
 

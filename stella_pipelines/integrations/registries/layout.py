@@ -2,7 +2,8 @@
 
 Several repositories share one folder and one pool of blobs. A tag is an entry of `index.json` whose
 `org.opencontainers.image.ref.name` is `path:tag`; content is found by its digest, whatever the repository, because the pool does not
-know who brought it. Other tools read such a folder as `oci:FOLDER:path:tag`. Not done: removing content.
+know who brought it. Other tools read such a folder as `oci:FOLDER:path:tag`. A folder keeps no list of referrers by itself: who attaches something
+writes one behind a tag, as with a registry that has none. Not done: removing content.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from stella_pipelines.core.limits import MANIFEST_BYTES_MAX
 from stella_pipelines.integrations.registries.layout_folder import LayoutFolder
 from stella_pipelines.integrations.registries.manifests import media_type_of, refuse_schema1
 from stella_pipelines.integrations.registries.names import checked_path, checked_tag, tag_or_digest
-from stella_pipelines.integrations.registries.port import ImageNotFound, Manifest
+from stella_pipelines.integrations.registries.port import ImageNotFound, Manifest, Referrer, TagChanged, Tagged
 
 REF_NAME: Final = "org.opencontainers.image.ref.name"
 REPOSITORY: Final = "dev.stella-pipelines.repository"
@@ -64,13 +65,37 @@ class LayoutRegistry:
         self._folder.write_blob(digest, file, size)
 
     def push_manifest(self, path: str, content: bytes, media_type: str, tag: str | None) -> Digest:
-        annotations = {REPOSITORY: checked_path(path)} if tag is None else {REF_NAME: f"{checked_path(path)}:{checked_tag(tag)}"}
+        annotations = _names(path, tag)
         digest = self.push_blob(path, content)
-        entry = {"mediaType": media_type, "digest": str(digest), "size": len(content), "annotations": annotations}
         with self._folder.changing_entries() as entries:
-            entries[:] = [other for other in entries if other != entry and (tag is None or _ref_name(other) != annotations[REF_NAME])]
-            entries.append(entry)
+            _enter(entries, content, media_type, annotations)
         return digest
+
+    def tagged(self, path: str, tag: str) -> Tagged | None:
+        try:
+            return Tagged(manifest=self.manifest(path, checked_tag(tag)))
+        except ImageNotFound:
+            return None
+
+    def move_tag(self, path: str, content: bytes, media_type: str, tag: str, was: Tagged | None) -> Digest:
+        """Really under the condition, because the folder is locked meanwhile."""
+        annotations = _names(path, tag)
+        digest = self.push_blob(path, content)
+        with self._folder.changing_entries() as entries:
+            found = next((str(entry["digest"]) for entry in entries if _ref_name(entry) == annotations[REF_NAME]), None)
+            if found == (None if was is None else was.manifest.digest):
+                _enter(entries, content, media_type, annotations)
+                return digest
+        raise TagChanged(f"The tag {path}:{tag} was moved by somebody else just now.", next_step="Read it again, then repeat what you were doing.")
+
+    def push_referrer(self, path: str, content: bytes, media_type: str, subject: Digest) -> bool:
+        del subject
+        self.push_manifest(path, content, media_type, None)
+        return False
+
+    def referrers(self, path: str, subject: Digest, artifact_type: str | None) -> tuple[Referrer, ...] | None:
+        del path, subject, artifact_type
+        return None
 
     def tags(self, path: str) -> list[str]:
         prefix = checked_path(path) + ":"
@@ -88,6 +113,19 @@ class LayoutRegistry:
 
     def _missing(self, what: str) -> ImageNotFound:
         return ImageNotFound(f"The layout folder {self._folder.path} has no {what}.", next_step="Check the name, or copy the image into the folder.")
+
+
+def _names(path: str, tag: str | None) -> dict[str, str]:
+    """How an entry says which repository it belongs to, and which tag it has there."""
+    return {REPOSITORY: checked_path(path)} if tag is None else {REF_NAME: f"{checked_path(path)}:{checked_tag(tag)}"}
+
+
+def _enter(entries: list[dict[str, Any]], content: bytes, media_type: str, annotations: dict[str, str]) -> None:
+    """Name a manifest in the folder's index. What had the tag before loses it."""
+    entry = {"mediaType": media_type, "digest": str(Digest.of(content)), "size": len(content), "annotations": annotations}
+    tag = annotations.get(REF_NAME)
+    entries[:] = [other for other in entries if other != entry and (tag is None or _ref_name(other) != tag)]
+    entries.append(entry)
 
 
 def _annotations(entry: dict[str, Any]) -> dict[str, str]:

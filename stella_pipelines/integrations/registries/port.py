@@ -6,7 +6,10 @@ A path is a repository inside the registry (`shop/web`), never with the host. No
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import BinaryIO, Final, Protocol
+
+from pydantic import Field
 
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
@@ -72,12 +75,36 @@ class ImageUnsupported(RegistryError):
     code = "REL_IMAGE_UNSUPPORTED"
 
 
+class TagChanged(RegistryError):
+    """A tag was to be moved from what it named a moment ago, and somebody else has moved it since."""
+
+    code = "INT_REGISTRY_TAG_CHANGED"
+    retryable = True
+
+
 class Manifest(Value):
     """A manifest or index exactly as served; `digest` is the hash of `content`, computed here."""
 
     media_type: str
     digest: Digest
     content: bytes
+
+
+class Tagged(Value):
+    """What a tag names now. `version` is the registry's own mark for it (a strong entity tag), by which it can tell that the tag was moved since."""
+
+    manifest: Manifest
+    version: str | None = None
+
+
+class Referrer(Value):
+    """A manifest that says of itself that it is about another one, as a list of referrers shows it. Nothing of this is proven but by reading it."""
+
+    media_type: str
+    digest: Digest
+    size: int = Field(ge=0, strict=True)
+    artifact_type: str | None = None
+    annotations: Mapping[str, str] = {}
 
 
 class RegistryPort(Protocol):
@@ -113,4 +140,23 @@ class RegistryPort(Protocol):
 
     def tags(self, path: str) -> list[str]:
         """The repository's tags, sorted."""
+        ...
+
+    def tagged(self, path: str, tag: str) -> Tagged | None:
+        """What the tag names, to be handed to `move_tag`; None when there is no such tag."""
+        ...
+
+    def move_tag(self, path: str, content: bytes, media_type: str, tag: str, was: Tagged | None) -> Digest:
+        """Store a manifest and point the tag at it, if the tag still names `was`; `TagChanged` otherwise.
+
+        A registry that knows no conditional requests cannot tell, and moves the tag whatever it names: look again afterwards.
+        """
+        ...
+
+    def push_referrer(self, path: str, content: bytes, media_type: str, subject: Digest) -> bool:
+        """Store a manifest whose `subject` is that digest. True: the registry lists it by itself. False: it knows nothing of subjects."""
+        ...
+
+    def referrers(self, path: str, subject: Digest, artifact_type: str | None) -> tuple[Referrer, ...] | None:
+        """What the registry lists about `subject`, of all types or (where it can choose) of one. None: it has no list of referrers."""
         ...

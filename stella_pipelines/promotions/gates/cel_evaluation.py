@@ -43,13 +43,27 @@ def evaluate(expression: str, documents: Mapping[str, Any], deadline_s: float | 
     question = json.dumps({"expression": expression, "documents": documents}).encode()
     if len(question) > DOCUMENTS_BYTES_MAX:
         return _problem(f"its documents have {len(question)} bytes, and at most {DOCUMENTS_BYTES_MAX} are evaluated")
-    # -P: the program's own folder is not searched for modules, so that no file beside it is mistaken for a library.
-    command = [sys.executable, "-P", str(_PROGRAM), str(CPU_S_MAX), str(MEMORY_BYTES_MAX)]
     try:
-        done = subprocess.run(command, input=question, capture_output=True, timeout=limit_s, check=False)
+        done = subprocess.run(command(), input=question, capture_output=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired:
         return _problem(f"it had no answer after {limit_s:g} s, and was stopped")
     return _read(done)
+
+
+def command() -> list[str]:
+    """How the program is started. A third number would be the seconds after which it ends by itself while it evaluates."""
+    # -P: the program's own folder is not searched for modules, so that no file beside it is mistaken for a library.
+    return [sys.executable, "-P", str(_PROGRAM), str(CPU_S_MAX), str(MEMORY_BYTES_MAX)]
+
+
+def answer_of(line: bytes) -> CelAnswer:
+    """What the program said."""
+    said = json.loads(line)
+    if "problem" in said:
+        return _problem(str(said["problem"]))
+    if said["answer"] is None:
+        return _problem(f"it answers {said['type']}, not true or false")
+    return CelAnswer(answer=said["answer"])
 
 
 def _read(done: subprocess.CompletedProcess[bytes]) -> CelAnswer:
@@ -58,12 +72,7 @@ def _read(done: subprocess.CompletedProcess[bytes]) -> CelAnswer:
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         return _problem(f"its evaluation ended with status {done.returncode} and without an answer ({lines[-1][:200] if lines else 'it said nothing'})")
-    said = json.loads(done.stdout)
-    if "problem" in said:
-        return _problem(str(said["problem"]))
-    if said["answer"] is None:
-        return _problem(f"it answers {said['type']}, not true or false")
-    return CelAnswer(answer=said["answer"])
+    return answer_of(done.stdout)
 
 
 def _problem(why: str) -> CelAnswer:

@@ -7,13 +7,13 @@ An expression that takes too long or too much memory is an `error` too (`cel_eva
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.environments.model import Gate, PolicyGateConfig
-from stella_pipelines.promotions.gates.cel_evaluation import evaluate
+from stella_pipelines.promotions.gates.cel_evaluation import CelAnswer, evaluate
 from stella_pipelines.promotions.gates.port import GateContext, GateInputs, GateVerdict, NamedDigest, allow, deny, error
 
 
@@ -33,6 +33,9 @@ class PolicyGate:
     """See the module's docstring."""
 
     kind = "policy"
+
+    def __init__(self, evaluate: Callable[[str, Mapping[str, Any]], CelAnswer] = evaluate) -> None:
+        self._evaluate = evaluate
 
     def gather(self, gate: Gate, context: GateContext) -> GateInputs:
         """The policy as the estate declares it now, and the documents."""
@@ -59,7 +62,7 @@ class PolicyGate:
         repair = (f"Correct policy {facts.policy} in the estate file and apply it; the gate is asked again.",)
         if not facts.digest.matches(facts.cel.encode()):
             return error(f"The text of policy {facts.policy} does not match its digest.", would_change=repair)
-        said = evaluate(facts.cel, {"release": facts.release, "environment": facts.environment, "plan": facts.plan})
+        said = self._evaluate(facts.cel, {"release": facts.release, "environment": facts.environment, "plan": facts.plan})
         if said.answer is None:
             return error(f"Policy {facts.policy} could not be evaluated: {said.problem}.", would_change=repair)
         if said.answer:

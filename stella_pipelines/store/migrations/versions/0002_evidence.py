@@ -29,19 +29,19 @@ def _create_packets() -> None:
         "evidence_packets",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("stream", sa.Text(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("sealed_at", sa.Text(), nullable=False),
         sa.Column("envelope", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_evidence_packets"),
-        sa.UniqueConstraint("environment", "sequence", name="uq_evidence_packets_environment_sequence"),
+        sa.UniqueConstraint("stream", "sequence", name="uq_evidence_packets_stream_sequence"),
         sa.UniqueConstraint("digest", name="uq_evidence_packets_digest"),
     )
     op.create_index("ix_evidence_packets_sealed_at", "evidence_packets", ["sealed_at", "sequence", "id"])
     op.create_index("ix_evidence_packets_kind_sealed_at", "evidence_packets", ["kind", "sealed_at", "sequence", "id"])
-    op.create_index("ix_evidence_packets_environment_kind_sequence", "evidence_packets", ["environment", "kind", "sequence"])
+    op.create_index("ix_evidence_packets_stream_kind_sequence", "evidence_packets", ["stream", "kind", "sequence"])
     op.create_table(
         "evidence_subjects",
         sa.Column("packet_id", sa.Text(), nullable=False),
@@ -54,10 +54,11 @@ def _create_packets() -> None:
     op.create_index("ix_evidence_subjects_digest", "evidence_subjects", ["digest"])
     op.create_table(
         "evidence_heads",
-        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("stream", sa.Text(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("newest_at", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("environment", name="pk_evidence_heads"),
+        sa.Column("newest_before", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("stream", name="pk_evidence_heads"),
     )
 
 
@@ -72,13 +73,17 @@ def _create_audit() -> None:
         sa.Column("actor_via", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=True),
         sa.Column("before", sa.Text(), nullable=True),
         sa.Column("after", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("request_id", sa.Text(), nullable=True),
+        sa.Column("digest", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("position", name="pk_audit_entries"),
         sa.UniqueConstraint("id", name="uq_audit_entries_id"),
     )
-    op.create_index("ix_audit_entries_subject", "audit_entries", ["subject", "position"])
+    op.create_index("ix_audit_entries_subject", "audit_entries", ["subject", "position"], postgresql_ops={"subject": "text_pattern_ops"})
+    op.create_index("ix_audit_entries_environment", "audit_entries", ["environment", "position"])
 
 
 def _guard_on_sqlite() -> None:

@@ -20,6 +20,7 @@ _POSTGRES_GUARDS = (
         RAISE EXCEPTION 'an estate revision is never changed or deleted';
     END $$""",
     "CREATE TRIGGER estate_revisions_guard BEFORE UPDATE OR DELETE ON estate_revisions FOR EACH ROW EXECUTE FUNCTION stella_guard_estate_revision()",
+    "CREATE TRIGGER estate_revisions_no_truncate BEFORE TRUNCATE ON estate_revisions FOR EACH STATEMENT EXECUTE FUNCTION stella_append_only()",
 )
 
 

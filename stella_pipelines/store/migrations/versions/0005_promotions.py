@@ -64,9 +64,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_approvals"),
         sa.UniqueConstraint("promotion_id", "number", name="uq_approvals_promotion_id_number"),
     )
+    op.create_table(
+        "overrides",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("promotion_id", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("release_digest", sa.Text(), nullable=False),
+        sa.Column("plan_digest", sa.Text(), nullable=False),
+        sa.Column("to_review", sa.Boolean(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["promotion_id"], ["promotions.id"], name="fk_overrides_promotion_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_overrides"),
+    )
+    op.create_index("ix_overrides_environment_release_digest_plan_digest", "overrides", ["environment", "release_digest", "plan_digest"])
 
 
 def downgrade() -> None:
     """Drop the tables."""
-    for table in ("approvals", "gate_results", "promotion_evaluations", "promotions"):
+    for table in ("overrides", "approvals", "gate_results", "promotion_evaluations", "promotions"):
         op.drop_table(table)

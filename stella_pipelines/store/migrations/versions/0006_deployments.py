@@ -31,6 +31,9 @@ def upgrade() -> None:
         op.execute(
             "CREATE TRIGGER deployment_journal_append_only BEFORE UPDATE OR DELETE ON deployment_journal FOR EACH ROW EXECUTE FUNCTION stella_guard_journal()"
         )
+        op.execute(
+            "CREATE TRIGGER deployment_journal_no_truncate BEFORE TRUNCATE ON deployment_journal FOR EACH STATEMENT EXECUTE FUNCTION stella_append_only()"
+        )
 
 
 def _create_deployments() -> None:

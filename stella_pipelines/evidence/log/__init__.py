@@ -1,0 +1,8 @@
+"""The log: one Merkle tree (RFC 6962) over every packet and every audit entry of the installation, in the same database.
+
+A database trigger notes every packet and entry in `log_pending`, in the transaction that writes it: there is no way around. `integrating`
+takes the notes into the tree in batches, at most a second later, and signs a checkpoint; `proving` makes the proofs; `heads` keeps
+checkpoints and what witnesses say of them. The verifier needs none of this: it is `evidence/merkle.py`, without I/O.
+
+What a crash leaves: notes that wait, and nothing else; a batch is one transaction. Two that integrate at once wait for each other.
+"""

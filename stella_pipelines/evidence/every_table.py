@@ -45,7 +45,7 @@ RECORDS: Final[Mapping[str, Record]] = {
     "log_identity": Record("Every checkpoint is signed under the name that it holds."),
     "log_entries": Record(_LOG),
     "log_nodes": Record(_LOG),
-    "log_checkpoints": Record("Each is signed, and is proven to go on from the one before."),
+    "log_checkpoints": Record("Each is signed; that one goes on from another is proven by whoever asks, from their roots."),
     "log_cosignatures": Record("Each is a witness's own signature."),
     "deployment_journal": Record("Append-only by a trigger; the packet of the deployment seals the digest of all of it."),
     "deployment_ledger": Record(

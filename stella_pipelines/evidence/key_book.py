@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -30,6 +29,8 @@ from stella_pipelines.store.errors import Conflict
 from stella_pipelines.store.upsert import insert
 
 _ADVISORY_LOCK: Final = 0x57E112
+_SHARED: Final = sa.select(sa.func.pg_advisory_xact_lock_shared(_ADVISORY_LOCK))
+_ALONE: Final = sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK))
 """Shared by all who seal; alone by who changes the key."""
 _FIRST_REASON: Final = "the first key of this installation"
 _NEWEST: Final = sa.select(evidence_key_events.c.kind, evidence_key_events.c.key_id).order_by(evidence_key_events.c.position.desc()).limit(1)
@@ -64,7 +65,7 @@ def keys_of(tx: Transaction, signer: SigningKey) -> KeyRing:
 
 def key_in_force(tx: Transaction, signer: SigningKey, at: datetime) -> SigningKey:
     """The key to seal with, which is `signer`; its first use is recorded. `KeyNotInForce` when another key has taken its place."""
-    _hold(tx, sa.func.pg_advisory_xact_lock_shared)
+    _hold(tx, _SHARED)
     newest = tx.connection.execute(_NEWEST).first()
     if newest is None:
         _introduce_first(tx, signer, at)
@@ -83,12 +84,12 @@ def key_in_force(tx: Transaction, signer: SigningKey, at: datetime) -> SigningKe
 def hold_still(tx: Transaction) -> None:
     """Until this transaction ends nobody seals. Or what is sealed at this moment with the key that goes would be committed after the change, and
     stand in the log where a revocation no longer trusts it."""
-    _hold(tx, sa.func.pg_advisory_xact_lock)
+    _hold(tx, _ALONE)
 
 
-def _hold(tx: Transaction, lock: Callable[[int], sa.ColumnElement[Any]]) -> None:
+def _hold(tx: Transaction, lock: sa.Select[Any]) -> None:
     if tx.connection.dialect.name == "postgresql":  # on SQLite, who writes is alone
-        tx.connection.execute(sa.select(lock(_ADVISORY_LOCK)))
+        tx.connection.execute(lock)
 
 
 def append(tx: Transaction, event: Introduced | Revoked, position: int, actor: Actor) -> None:

@@ -126,7 +126,9 @@ def test_the_request_is_as_aws_models_it_and_the_answer_gets_its_one_form(is_hig
     load_public_key(key.public_pem).verify(signature, b"content")
 
 
-@pytest.mark.parametrize("answer", [b"x", signed(b"something else"), b"x" * 6000, encode_dss_signature(1, 1)])
+@pytest.mark.parametrize(
+    "answer", [b"x", signed(b"something else"), b"x" * 6000, encode_dss_signature(1, 1)], ids=["no signature", "of other content", "huge", "made up"]
+)
 def test_a_signature_that_is_not_the_pinned_keys_is_never_returned(answer: bytes) -> None:
     client = administrator()
     with Stubber(client) as stub:

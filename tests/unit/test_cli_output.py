@@ -54,7 +54,7 @@ def test_the_version_can_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
         ("plan", ["--to"]),
         ("reject", ["--reason"]),
         ("release deprecate", ["--reason"]),
-        ("evidence verify", ["--key"]),
+        ("audit witness-request", ["--old"]),
         ("take-over", ["--reason"]),
     ],
 )

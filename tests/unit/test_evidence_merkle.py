@@ -59,6 +59,11 @@ def refused(verify: Callable[..., None], **arguments: Any) -> None:
     assert caught.value.code == "EVID_PROOF_INVALID"
 
 
+def shown(value: object) -> str:
+    """An id that is the same in every process: no addresses."""
+    return f"{type(value).__name__} {str(value)[:12] if isinstance(value, int | str | bytes) else ''}".strip()
+
+
 @pytest.mark.parametrize("size", range(1, 9))
 def test_the_reference_trees_have_their_published_roots(size: int) -> None:
     assert tree_hash(LEAVES[:size]) == ROOTS[size - 1]
@@ -83,7 +88,7 @@ def test_a_proof_may_be_a_tuple() -> None:
     assert verify_consistency(**{**GOOD_CONSISTENCY, "proof": tuple(GOOD_CONSISTENCY["proof"])}) is None
 
 
-@pytest.mark.parametrize("wrong", NOT_SIZES, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize("wrong", NOT_SIZES, ids=shown)
 @pytest.mark.parametrize(
     ("verify", "good", "field"),
     [
@@ -97,7 +102,7 @@ def test_what_is_no_size_is_refused(verify: Callable[..., None], good: dict[str,
     refused(verify, **{**good, field: wrong})
 
 
-@pytest.mark.parametrize("wrong", NOT_HASHES, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize("wrong", NOT_HASHES, ids=shown)
 @pytest.mark.parametrize(
     ("verify", "good", "field"),
     [
@@ -115,7 +120,7 @@ def test_what_is_no_hash_is_refused(verify: Callable[..., None], good: dict[str,
         refused(verify, **{**good, "proof": siblings})
 
 
-@pytest.mark.parametrize("wrong", NOT_PROOFS, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize("wrong", NOT_PROOFS, ids=shown)
 def test_what_is_no_proof_is_refused(wrong: Any) -> None:
     refused(verify_inclusion, **{**GOOD_INCLUSION, "proof": wrong})
     refused(verify_consistency, **{**GOOD_CONSISTENCY, "proof": wrong})

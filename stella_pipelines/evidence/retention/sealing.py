@@ -15,6 +15,7 @@ from stella_pipelines.core.words import as_words
 from stella_pipelines.evidence import audit
 from stella_pipelines.evidence.errors import CheckpointMissing
 from stella_pipelines.evidence.log import heads
+from stella_pipelines.evidence.log.genuine import require_signed
 from stella_pipelines.evidence.retention.lists import LIST_INPUT, LIST_TYPE, PurgedList
 from stella_pipelines.evidence.service import Evidence, SealedPacket
 from stella_pipelines.evidence.statement import Subject
@@ -50,6 +51,7 @@ class Sealer:
         checkpoint = heads.newest(tx)
         if checkpoint is None:
             raise CheckpointMissing("The log is empty.", next_step="'stella audit checkpoint' takes in what waits; then purge again.")
+        require_signed(tx, checkpoint, self._evidence.keys(tx))
         listed = blobs.put(tx, taken.canonical(), LIST_TYPE, now)
         note = blobs.put(tx, checkpoint.note, CHECKPOINT_TYPE, now)
         packet = self._evidence.seal(

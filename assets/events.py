@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import dagster as dg
@@ -39,9 +37,9 @@ def release_events(record: ReleaseRecord, proof: Metadata | None = None) -> Iter
     yield _materialization(release_key(record.release.name), record.partition_key, record.digest, f"Release {record.label}", metadata)
 
 
-def release_proof(record: ReleaseRecord, packet: SealedPacket, public_key: Path, place: LogPlace | None) -> Metadata:
+def release_proof(record: ReleaseRecord, packet: SealedPacket, place: LogPlace | None) -> Metadata:
     """The release's packet, as metadata of the release."""
-    return _packet_metadata(packet, of_release(record), public_key, place)
+    return _packet_metadata(packet, of_release(record), place)
 
 
 def decision_event(
@@ -50,12 +48,11 @@ def decision_event(
     packet: SealedPacket,
     results: Sequence[GateResult],
     upstream: tuple[Upstream, ...],
-    public_key: Path,
     place: LogPlace | None = None,
 ) -> dg.AssetMaterialization:
     """A sealed decision."""
     metadata = {
-        **_packet_metadata(packet, upstream, public_key, place),
+        **_packet_metadata(packet, upstream, place),
         "verdict": dg.MetadataValue.text("deny" if promotion.state is PromotionState.REJECTED else "allow"),
         "release": dg.MetadataValue.text(promotion.release_label),
         "release digest": dg.MetadataValue.text(promotion.release_digest),
@@ -88,14 +85,13 @@ def packet_event(
     packet: SealedPacket,
     partition: str,
     upstream: tuple[Upstream, ...],
-    public_key: Path,
     *,
     place: LogPlace | None = None,
     verdict: str | None = None,
 ) -> dg.AssetMaterialization:
     """A packet that tells of an environment. `verdict`: how it says that the matter ended."""
     description = f"Packet {packet.sequence} of {environment}: {packet.kind}"
-    metadata = {**_packet_metadata(packet, upstream, public_key, place), "verdict": dg.MetadataValue.text(verdict or "none")}
+    metadata = {**_packet_metadata(packet, upstream, place), "verdict": dg.MetadataValue.text(verdict or "none")}
     return _materialization(evidence_key(environment), partition, packet.digest, description, metadata)
 
 
@@ -193,8 +189,9 @@ def _release_metadata(record: ReleaseRecord) -> Metadata:
     }
 
 
-def _packet_metadata(packet: SealedPacket, upstream: tuple[Upstream, ...], public_key: Path, place: LogPlace | None) -> Metadata:
-    check = f"stella evidence show {packet.id} --raw packet.json && stella evidence verify packet.json --key {shlex.quote(str(public_key))}"
+def _packet_metadata(packet: SealedPacket, upstream: tuple[Upstream, ...], place: LogPlace | None) -> Metadata:
+    show = f"stella evidence show {packet.id} --raw packet.json"
+    check = f"{show} && stella key export keys.json && stella evidence verify packet.json --keys keys.json"
     return {
         "packet": dg.MetadataValue.text(packet.id),
         "packet digest": dg.MetadataValue.text(packet.digest),

@@ -139,8 +139,7 @@ def _publish_packet(plane: ControlPlane, instance: dg.DagsterInstance, environme
         rows = ledger_rows(plane.deployments.ledger(deployment.id))
         instance.report_runless_asset_event(environment_event(environment, record, packet, rows, upstream))
     # Last, because it is what marks the packet as reported.
-    key, verdict = plane.settings.public_key_path, verdict_in(statement)
-    instance.report_runless_asset_event(packet_event(environment, packet, record.partition_key, under, key, place=place, verdict=verdict))
+    instance.report_runless_asset_event(packet_event(environment, packet, record.partition_key, under, place=place, verdict=verdict_in(statement)))
 
 
 def _deployment_of(plane: ControlPlane, packet: SealedPacket, statement: Statement) -> DeploymentRecord | None:

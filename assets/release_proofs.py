@@ -28,6 +28,6 @@ def release_proofs(plane: ControlPlane, check: Callable[[SealedPacket], object])
             check(packets[0])
         except StellaError as error:
             return {"packet": dg.MetadataValue.text(f"{packets[0].id} cannot be trusted: {error}")}
-        return release_proof(record, packets[0], plane.settings.public_key_path, place)
+        return release_proof(record, packets[0], place)
 
     return prove

@@ -29,8 +29,8 @@ from stella_pipelines.evidence.envelope import PAYLOAD_TYPE, read_envelope
 from stella_pipelines.evidence.exports.question import Question
 from stella_pipelines.evidence.exports.trust import Trust
 from stella_pipelines.evidence.exports.verifying import verify_export
-from stella_pipelines.evidence.key_files import FileKey
-from stella_pipelines.evidence.public_keys import load_public_key
+from stella_pipelines.evidence.keys.files import FileKey
+from stella_pipelines.evidence.keys.public import load_public_key
 from stella_pipelines.evidence.statement import PREDICATES, STATEMENT_TYPE
 from stella_pipelines.evidence.tables import evidence_heads, evidence_packets, evidence_subjects
 

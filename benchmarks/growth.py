@@ -34,7 +34,7 @@ from stella_pipelines.cli.output import Output
 from stella_pipelines.cli.session import Session
 from stella_pipelines.control_plane import ControlPlane, open_control_plane
 from stella_pipelines.core.settings import Settings
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.jobs.recovery import reevaluate_due
 from tests.support.postgres import PostgresCluster, binaries
 from tests.support.statements import Statement, recorded

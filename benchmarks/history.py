@@ -23,7 +23,7 @@ from stella_pipelines.core.clock import format_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.deployments.tables import deployments, ledger, observations
 from stella_pipelines.environments.model import Environment, Estate
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.evidence.streams import environment_stream
 from stella_pipelines.evidence.tables import audit_entries, evidence_heads, evidence_packets, evidence_subjects
 from stella_pipelines.integrations.registries.port import OCI_MANIFEST

@@ -11,7 +11,7 @@ from benchmarks.history_writing import SEEDER, About, Writing, written
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.deployments.tables import deployments, ledger
 from stella_pipelines.environments.model import AllAtOnce, Estate
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.promotions.deciding import CONTEXT_TYPE
 from stella_pipelines.promotions.decision import RULES
 from stella_pipelines.promotions.evaluator import INPUTS_TYPE

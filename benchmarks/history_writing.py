@@ -15,7 +15,7 @@ from stella_pipelines.core.clock import format_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence.audited import row_digest
 from stella_pipelines.evidence.envelope import PAYLOAD_TYPE
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.evidence.statement import PREDICATES, STATEMENT_TYPE, Kind
 from stella_pipelines.evidence.streams import environment_stream
 from stella_pipelines.evidence.tables import audit_entries, evidence_packets, evidence_subjects

@@ -26,7 +26,7 @@ from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import SystemClock, parse_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.identifiers import SystemIdentifiers
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.evidence.log.service import TAKEN_IN_EVERY_S, Log
 from stella_pipelines.evidence.log.tables import log_checkpoints, log_entries
 from stella_pipelines.evidence.service import Evidence

@@ -29,7 +29,7 @@ from stella_pipelines.environments.service import Environments
 from stella_pipelines.evidence.every_table import RIGHTS
 from stella_pipelines.evidence.exports.service import Exports
 from stella_pipelines.evidence.imports.service import Imports
-from stella_pipelines.evidence.key_service import Keys
+from stella_pipelines.evidence.keys.service import Keys
 from stella_pipelines.evidence.log.service import Log
 from stella_pipelines.evidence.retention.service import Retention
 from stella_pipelines.evidence.service import Evidence

@@ -21,7 +21,7 @@ from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.identifiers import check_identifier
 from stella_pipelines.core.references import ImageReference
 from stella_pipelines.core.words import as_words
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.integrations.registries.port import Referrer
 from stella_pipelines.integrations.registries.referring import referrers_of
 from stella_pipelines.releases.attached import PulledPacket, is_packet, pull_or_refusal

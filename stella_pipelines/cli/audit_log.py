@@ -16,17 +16,17 @@ from stella_pipelines.cli.pages import LimitOption
 from stella_pipelines.cli.session import JsonOption, session_of
 from stella_pipelines.cli.verifying_keys import own_ring
 from stella_pipelines.control_plane import ControlPlane
-from stella_pipelines.evidence.checkpoints import VerifiedCheckpoint, add_cosignatures, require_continues
-from stella_pipelines.evidence.key_book import history_of
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.book import history_of
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.log import heads
+from stella_pipelines.evidence.log.checkpoints import VerifiedCheckpoint, add_cosignatures, require_continues
 from stella_pipelines.evidence.log.genuine import require_signed, verified_checkpoint
 from stella_pipelines.evidence.log.heads import StoredCheckpoint
+from stella_pipelines.evidence.log.notes import NOTE_BYTES_MAX
 from stella_pipelines.evidence.log.proving import entry_with_id, stored_tree
+from stella_pipelines.evidence.log.tlog_proof import LogProof, write_proof
 from stella_pipelines.evidence.log.verifying import Head, LogReport, verify_log
-from stella_pipelines.evidence.notes import NOTE_BYTES_MAX
 from stella_pipelines.evidence.retention.proving import ProvenPurges
-from stella_pipelines.evidence.tlog_proof import LogProof, write_proof
 from stella_pipelines.store.database import Transaction
 
 KeptKeyOption = Annotated[

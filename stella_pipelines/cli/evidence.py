@@ -21,9 +21,9 @@ from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import PACKET_BYTES_MAX
 from stella_pipelines.environments.problems import suggestion
 from stella_pipelines.evidence.listing import page
+from stella_pipelines.evidence.log.tlog_proof import PROOF_BYTES_MAX, check_proof, read_proof, require_entry_of
 from stella_pipelines.evidence.statement import Kind
 from stella_pipelines.evidence.stored import read_verified
-from stella_pipelines.evidence.tlog_proof import PROOF_BYTES_MAX, check_proof, read_proof, require_entry_of
 from stella_pipelines.evidence.verify import verify_packet
 
 app = typer.Typer(help="Evidence: sealed packets of every release, decision, deployment and rollback, and of what was done past them.", no_args_is_help=True)

@@ -23,10 +23,10 @@ from stella_pipelines.evidence.exports.question import Question
 from stella_pipelines.evidence.exports.reading import read_export
 from stella_pipelines.evidence.exports.trust import Trust
 from stella_pipelines.evidence.exports.verifying import ExportReport, verify_read
-from stella_pipelines.evidence.key_history import HISTORY_BYTES_MAX
+from stella_pipelines.evidence.keys.history import HISTORY_BYTES_MAX
+from stella_pipelines.evidence.keys.public import PUBLIC_PEM_BYTES_MAX
 from stella_pipelines.evidence.listing import page
-from stella_pipelines.evidence.notes import NOTE_BYTES_MAX
-from stella_pipelines.evidence.public_keys import PUBLIC_PEM_BYTES_MAX
+from stella_pipelines.evidence.log.notes import NOTE_BYTES_MAX
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The export, as `evidence export` wrote it.")]
 OlderOption = Annotated[

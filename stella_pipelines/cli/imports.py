@@ -17,7 +17,7 @@ from stella_pipelines.cli.session import ActorOption, JsonOption, session_of
 from stella_pipelines.cli.verifying_keys import HistoryOption, KeyOption
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence.imports import reading
-from stella_pipelines.evidence.notes import NOTE_BYTES_MAX
+from stella_pipelines.evidence.log.notes import NOTE_BYTES_MAX
 
 app = typer.Typer(help="What was imported from other installations.", no_args_is_help=True)
 

@@ -16,11 +16,11 @@ from stella_pipelines.cli.session import ActorOption, JsonOption, session_of
 from stella_pipelines.control_plane import ControlPlane
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.evidence.errors import KeyChangeRefused
-from stella_pipelines.evidence.key_events import Introduced
-from stella_pipelines.evidence.key_files import FileKey, forget_waiting, new_key_beside, take_place
-from stella_pipelines.evidence.key_history import KeyRecord
-from stella_pipelines.evidence.signatures import Algorithm
-from stella_pipelines.evidence.signing_keys import SigningKey
+from stella_pipelines.evidence.keys.events import Introduced
+from stella_pipelines.evidence.keys.files import FileKey, forget_waiting, new_key_beside, take_place
+from stella_pipelines.evidence.keys.history import KeyRecord
+from stella_pipelines.evidence.keys.signatures import Algorithm
+from stella_pipelines.evidence.keys.signing import SigningKey
 from stella_pipelines.integrations.signing.references import FileReference, parse_reference
 from stella_pipelines.integrations.signing.selection import open_key
 

@@ -11,9 +11,9 @@ import typer
 from stella_pipelines.cli.evidence_files import read_evidence_file
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.evidence.errors import KeyInvalid
-from stella_pipelines.evidence.key_history import HISTORY_BYTES_MAX, KeyHistory, read_history
-from stella_pipelines.evidence.key_ring import KeyRing
-from stella_pipelines.evidence.public_keys import PUBLIC_PEM_BYTES_MAX, load_public_key
+from stella_pipelines.evidence.keys.history import HISTORY_BYTES_MAX, KeyHistory, read_history
+from stella_pipelines.evidence.keys.public import PUBLIC_PEM_BYTES_MAX, load_public_key
+from stella_pipelines.evidence.keys.ring import KeyRing
 
 KeyOption = Annotated[list[Path] | None, typer.Option("--key", metavar="PUB", help="A public key that you trust; repeat for several.")]
 HistoryOption = Annotated[

@@ -19,17 +19,17 @@ from stella_pipelines.cli.session import JsonOption, session_of
 from stella_pipelines.core.clock import SystemClock
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence import audit
-from stella_pipelines.evidence.checkpoints import add_cosignatures, read_checkpoint
 from stella_pipelines.evidence.errors import CheckpointUnwitnessed, KeyInvalid
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.evidence.log import heads
+from stella_pipelines.evidence.log.checkpoints import add_cosignatures, read_checkpoint
 from stella_pipelines.evidence.log.genuine import log_keys, require_signed
+from stella_pipelines.evidence.log.note_keys import NoteKey, log_key, read_vkey, witness_key
+from stella_pipelines.evidence.log.notes import NOTE_BYTES_MAX, NoteSignature, read_note, read_signature_lines
 from stella_pipelines.evidence.log.proving import stored_tree
-from stella_pipelines.evidence.note_keys import NoteKey, log_key, read_vkey, witness_key
-from stella_pipelines.evidence.notes import NOTE_BYTES_MAX, NoteSignature, read_note, read_signature_lines
-from stella_pipelines.evidence.witness import cosign as cosign_checkpoint
-from stella_pipelines.evidence.witness_request import REQUEST_BYTES_MAX, WitnessRequest, read_request, write_request
-from stella_pipelines.evidence.witness_state import remembering
+from stella_pipelines.evidence.log.witness import cosign as cosign_checkpoint
+from stella_pipelines.evidence.log.witness_request import REQUEST_BYTES_MAX, WitnessRequest, read_request, write_request
+from stella_pipelines.evidence.log.witness_state import remembering
 from stella_pipelines.store.database import Transaction
 
 KeyFileOption = Annotated[Path, typer.Option("--key", metavar="PEM", help="The witness's private key (Ed25519); it is made if there is none.")]

@@ -19,7 +19,7 @@ from securesystemslib.signer import Signature  # type: ignore[attr-defined]  # p
 from stella_pipelines.core import limits
 from stella_pipelines.core.canonical import NotCanonical, canonical_json
 from stella_pipelines.evidence.errors import PacketMalformed, PacketNotCanonical, PacketTooLarge
-from stella_pipelines.evidence.signing_keys import SigningKey
+from stella_pipelines.evidence.keys.signing import SigningKey
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 SIGNATURES_MAX: Final = 8

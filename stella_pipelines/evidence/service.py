@@ -19,11 +19,11 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.evidence.envelope import write_envelope
 from stella_pipelines.evidence.errors import ClockWentBack, PredicateInvalid, StoredPacketDamaged
-from stella_pipelines.evidence.key_book import key_in_force, keys_of
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.book import key_in_force, keys_of
+from stella_pipelines.evidence.keys.ring import KeyRing
+from stella_pipelines.evidence.keys.signing import SigningKey
 from stella_pipelines.evidence.lateness import CLOCK_KEY, ClockNote, late_clock_of, lateness
 from stella_pipelines.evidence.retention.purged import missing
-from stella_pipelines.evidence.signing_keys import SigningKey
 from stella_pipelines.evidence.statement import Kind, Seal, Subject, make_statement
 from stella_pipelines.evidence.streams import environment_of, stream_of
 from stella_pipelines.evidence.tables import evidence_heads, evidence_packets, evidence_subjects

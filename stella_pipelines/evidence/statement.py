@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
 
-from stella_pipelines.core.canonical import canonical_json
 from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
@@ -111,11 +110,6 @@ class Statement(Value):
     def seal(self) -> Seal:
         """The packet's own place in its stream's sequence."""
         return Seal.model_validate(self.predicate[SEAL_KEY])
-
-    @property
-    def has_exact_seal(self) -> bool:
-        """Whether the seal is written as sealing writes it: a time in another zone's spelling would be another text for the same place."""
-        return canonical_json(self.seal.document()) == canonical_json(self.predicate[SEAL_KEY])
 
     @property
     def inputs(self) -> tuple[Input, ...]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stella_pipelines.evidence.errors import CheckpointUnsigned, LogEntryMissing, ProofImpossible, ProofInvalid, StoredPacketDiffers
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.log import heads
 from stella_pipelines.evidence.log.proving import entry_with_id, stored_tree
+from stella_pipelines.evidence.log.tlog_proof import LogProof, check_proof
 from stella_pipelines.evidence.service import Evidence, SealedPacket
-from stella_pipelines.evidence.tlog_proof import LogProof, check_proof
 from stella_pipelines.evidence.verify import VerifiedPacket, verify_packet
 from stella_pipelines.store.database import Transaction
 

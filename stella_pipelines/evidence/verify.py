@@ -24,7 +24,7 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.evidence.envelope import read_envelope
 from stella_pipelines.evidence.errors import KindUnknown, PacketMalformed, PacketNotCanonical
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.statement import DEPTH_MAX, SEAL_KEY, Kind, Seal, Statement, is_too_deep
 
 _MEMBERS: Final = {"_type", "subject", "predicateType", "predicate"}

@@ -162,7 +162,7 @@ def _event(
     plane.log.take_in()  # the packet's place stands in the event, which is never written anew
     with plane.store.reading() as tx:
         upstream, place = of_packet(plane, tx, promotion.environment, record), log_place(tx, packet.id)
-    return decision_event(promotion, record.partition_key, packet, results, upstream, plane.settings.public_key_path, place)
+    return decision_event(promotion, record.partition_key, packet, results, upstream, place)
 
 
 @dg.job(

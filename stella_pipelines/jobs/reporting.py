@@ -40,5 +40,4 @@ def _sealed_events(
     signer.verified(packet)
     if record.state is DeploymentState.SUCCEEDED:
         yield environment_event(record.environment, release, packet, target_rows(observation.targets), upstream)
-    key, verdict = plane.settings.public_key_path, record.state.value
-    yield packet_event(record.environment, packet, release.partition_key, under, key, place=place, verdict=verdict)
+    yield packet_event(record.environment, packet, release.partition_key, under, place=place, verdict=record.state.value)

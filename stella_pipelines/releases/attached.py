@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.values import Value
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.verify import VerifiedPacket, verify_packet
 from stella_pipelines.integrations.registries.artifact import Artifact, invalid, read_artifact
 from stella_pipelines.integrations.registries.port import Referrer, RegistryPort

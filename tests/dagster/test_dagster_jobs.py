@@ -160,8 +160,7 @@ def test_every_shown_packet_is_the_sealed_one_and_names_where_it_comes_from(stel
         parents = {parent["asset"]: parent for parent in value(event.metadata, "upstream")}
         assert parents["releases/shop"]["digest"] == record.digest
         assert parents["environments/dev"]["packet"].startswith("evd_")
-        assert f"--key {stella.plane.settings.public_key_path}" in value(event.metadata, "verify")
-        assert stella.plane.settings.public_key_path.is_absolute()
+        assert f"stella evidence show {packet.id} --raw packet.json" in value(event.metadata, "verify")
 
 
 def test_each_gate_is_an_op_that_says_why_and_what_would_change_it(stella: SmallInstallation, lab: Lab) -> None:

@@ -80,7 +80,7 @@ def test_a_packet_that_the_log_does_not_have_yet_says_so(stella: SmallInstallati
     found = sealed(stella, release)
     with stella.plane.store.reading() as tx:
         assert log_place(tx, found.id) is None
-    event = packet_event("prod", found, release.partition_key, (), stella.plane.settings.public_key_path)
+    event = packet_event("prod", found, release.partition_key, ())
     assert event.metadata["log index"].value == event.metadata["log checkpoint"].value == NOT_YET
 
 
@@ -96,7 +96,7 @@ def test_a_packet_leads_to_its_deployment_its_release_and_its_images(stella: Sma
     ]
     assert upstream[-1].digest == release.release.components[0].digest
     place = LogPlace(index=3, checkpoint_size=5)
-    metadata = packet_event("prod", found, release.partition_key, upstream, stella.plane.settings.public_key_path, place=place).metadata
+    metadata = packet_event("prod", found, release.partition_key, upstream, place=place).metadata
     links = {name: value.asset_key for name, value in metadata.items() if isinstance(value, dg.DagsterAssetMetadataValue)}
     assert links == {f"upstream {'/'.join(key.path)}": key for key in links.values()}
     assert set(links) == {"upstream environments/prod", "upstream releases/shop", "upstream environments/dev", "upstream images/web"}

@@ -107,7 +107,7 @@ def test_a_lost_cursor_shows_nothing_again(stella: SmallInstallation, release: R
 def test_what_a_run_has_shown_is_passed_over(stella: SmallInstallation, release: ReleaseRecord) -> None:
     packets = seal(stella, release, long_ago(stella, 3))
     add_partition(stella.instance, release.partition_key)
-    by_run: dg.AssetMaterialization = packet_event("dev", packets[1], release.partition_key, (), stella.plane.settings.public_key_path)
+    by_run: dg.AssetMaterialization = packet_event("dev", packets[1], release.partition_key, ())
     stella.instance.report_runless_asset_event(by_run)
     assert tick(stella, {}) == {"dev": 3}
     assert sorted(shown_digests(stella)) == sorted(packet.digest for packet in packets)

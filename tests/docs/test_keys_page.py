@@ -14,7 +14,7 @@ import pytest
 from stella_pipelines.cli.bundles import COSIGN
 from stella_pipelines.control_plane import open_control_plane
 from stella_pipelines.core.settings import Settings
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.evidence.statement import Subject
 from stella_pipelines.evidence.streams import RELEASES
 from stella_pipelines.evidence.verify import verify_packet

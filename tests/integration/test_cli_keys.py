@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from stella_pipelines.cli.exits import Exit
-from stella_pipelines.evidence.key_files import FileKey
-from stella_pipelines.evidence.key_history import read_history
-from stella_pipelines.evidence.key_service import Keys
-from stella_pipelines.evidence.signing_keys import new_private_key, private_pem
+from stella_pipelines.evidence.keys.files import FileKey
+from stella_pipelines.evidence.keys.history import read_history
+from stella_pipelines.evidence.keys.service import Keys
+from stella_pipelines.evidence.keys.signing import new_private_key, private_pem
 from stella_pipelines.lab.lab import Lab
 from stella_pipelines.store.errors import UNKNOWN_OUTCOME, DatabaseUnreachable
 from tests.support.command_line import Speaking, Stella, carried_out, error_code

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from stella_pipelines.cli.exits import Exit
 from stella_pipelines.control_plane import open_control_plane
 from stella_pipelines.core.settings import Settings
-from stella_pipelines.evidence.checkpoints import read_checkpoint
+from stella_pipelines.evidence.log.checkpoints import read_checkpoint
+from stella_pipelines.evidence.log.note_keys import log_key, read_vkey
 from stella_pipelines.evidence.merkle import verify_consistency
-from stella_pipelines.evidence.note_keys import log_key, read_vkey
 from stella_pipelines.lab.lab import Lab
 from tests.support.command_line import Speaking, Stella, carried_out, error_code
 from tests.support.intrusion import without_guards

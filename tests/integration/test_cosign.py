@@ -24,7 +24,7 @@ from stella_pipelines.cli.exits import Exit
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence.bundle import BUNDLE_MEDIA_TYPE, TRUSTED_ROOT, write_bundle
 from stella_pipelines.evidence.envelope import write_envelope
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.evidence.statement import Subject, make_statement
 from stella_pipelines.lab.lab import Lab
 from tests.support.command_line import Speaking, Stella, carried_out

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
-from stella_pipelines.evidence import key_changes
 from stella_pipelines.evidence.errors import StoredPacketDamaged, StoredPacketDiffers
 from stella_pipelines.evidence.frames.decisions import decisions, gates
 from stella_pipelines.evidence.frames.deployments import deployments
@@ -20,6 +19,7 @@ from stella_pipelines.evidence.frames.lineage import lineage
 from stella_pipelines.evidence.frames.reading import ReadBlob
 from stella_pipelines.evidence.frames.runs import runs, where
 from stella_pipelines.evidence.frames.source import StoredPackets, stored, stored_blobs
+from stella_pipelines.evidence.keys import changes as key_changes
 from stella_pipelines.evidence.log.service import Log
 from stella_pipelines.evidence.tables import evidence_packets
 from stella_pipelines.evidence.verify import VerifiedPacket

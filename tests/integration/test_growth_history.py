@@ -25,7 +25,7 @@ from stella_pipelines.deployments.model import EnvironmentObservation, LedgerRow
 from stella_pipelines.deployments.tables import ledger, observations
 from stella_pipelines.evidence.agreement import stored_rows_agree
 from stella_pipelines.evidence.envelope import write_envelope
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.evidence.listing import page
 from stella_pipelines.evidence.stored import read_verified
 from stella_pipelines.promotions.deciding import CONTEXT_TYPE

@@ -19,7 +19,7 @@ from stella_pipelines.control_plane import ControlPlane, open_control_plane
 from stella_pipelines.core.settings import Settings
 from stella_pipelines.deployments import records
 from stella_pipelines.deployments.history import in_use
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.jobs.backoff import REST_S_MAX
 from stella_pipelines.jobs.recovery import reevaluate_due
 from stella_pipelines.store import outbox

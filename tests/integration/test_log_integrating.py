@@ -9,16 +9,16 @@ import pytest
 import sqlalchemy as sa
 
 from stella_pipelines.core.errors import StellaError
-from stella_pipelines.evidence.checkpoints import read_checkpoint
 from stella_pipelines.evidence.errors import CheckpointMissing, LogEntryMissing, TreeDamaged
 from stella_pipelines.evidence.log import heads
+from stella_pipelines.evidence.log.checkpoints import read_checkpoint
 from stella_pipelines.evidence.log.entries import LogEntry
 from stella_pipelines.evidence.log.integrating import integrate, is_waiting
+from stella_pipelines.evidence.log.note_keys import log_key
 from stella_pipelines.evidence.log.proving import entries_between, entry_with_id, stored_tree
 from stella_pipelines.evidence.log.service import Log
 from stella_pipelines.evidence.log.tables import log_entries, log_nodes, log_pending
 from stella_pipelines.evidence.merkle import leaf_hash, verify_consistency, verify_inclusion
-from stella_pipelines.evidence.note_keys import log_key
 from stella_pipelines.store.database import Store
 from tests.support.evidence import NOW, RELEASE, signing_key
 from tests.support.logs import SmallLog, StoppedClock

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from stella_pipelines.evidence.errors import TreeDamaged
-from stella_pipelines.evidence.key_ring import KeyRing, Revocation
+from stella_pipelines.evidence.keys.ring import KeyRing, Revocation
 from stella_pipelines.evidence.log.proving import stored_tree
 from stella_pipelines.evidence.log.verifying import PROBLEMS_MAX, Head, LogReport, verify_log
 from stella_pipelines.store.database import Store

@@ -19,8 +19,8 @@ from moto.kms.utils import ECDSAPrivateKey
 from moto.server import ThreadedMotoServer
 
 from stella_pipelines.core import limits
-from stella_pipelines.evidence.public_keys import load_public_key
-from stella_pipelines.evidence.signatures import P256_ORDER, is_exact
+from stella_pipelines.evidence.keys.public import load_public_key
+from stella_pipelines.evidence.keys.signatures import P256_ORDER, is_exact
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.integrations.signing.aws_kms import kms_key
 from stella_pipelines.integrations.signing.errors import SigningAnswerInvalid, SigningRefused, SigningUnreachable

@@ -15,8 +15,8 @@ import pytest
 
 from stella_pipelines.core import limits
 from stella_pipelines.evidence.errors import KeyNotInForce
+from stella_pipelines.evidence.keys.signing import SigningKey
 from stella_pipelines.evidence.service import Evidence
-from stella_pipelines.evidence.signing_keys import SigningKey
 from stella_pipelines.evidence.streams import RELEASES
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.integrations.secrets import SecretMissing

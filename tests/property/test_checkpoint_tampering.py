@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stella_pipelines.evidence.checkpoints import Checkpoint, read_checkpoint, read_text, write_checkpoint
 from stella_pipelines.evidence.errors import CheckpointInvalid, CheckpointUnsigned, CheckpointUnwitnessed, KeyInvalid
-from stella_pipelines.evidence.note_keys import read_vkey
-from stella_pipelines.evidence.notes import read_note, write_base64, write_note
+from stella_pipelines.evidence.log.checkpoints import Checkpoint, read_checkpoint, read_text, write_checkpoint
+from stella_pipelines.evidence.log.note_keys import read_vkey
+from stella_pipelines.evidence.log.notes import read_note, write_base64, write_note
 from tests.support.published_checkpoints import CHECKPOINT, LOG_KEY, LOG_SIGNER, ORIGIN, WITNESS_KEY, witnessed
 
 GENUINE = witnessed()

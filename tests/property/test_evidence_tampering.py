@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stella_pipelines.evidence.envelope import write_envelope
 from stella_pipelines.evidence.errors import PacketRefused
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.verify import verify_packet
 from tests.support.evidence import genuine_packet, p256_key, signing_key
 

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stella_pipelines.evidence.errors import ProofInvalid
+from stella_pipelines.evidence.log.tree import CompactRange, StoredTree
 from stella_pipelines.evidence.merkle import verify_consistency, verify_inclusion
-from stella_pipelines.evidence.tree import CompactRange, StoredTree
 from tests.support.kept_tree import KeptTree, leaves_of
 from tests.support.naive_tree import path, proof, tree_hash
 

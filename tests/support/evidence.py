@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence.envelope import write_envelope
-from stella_pipelines.evidence.key_files import FileKey
-from stella_pipelines.evidence.signing_keys import SigningKey
+from stella_pipelines.evidence.keys.files import FileKey
+from stella_pipelines.evidence.keys.signing import SigningKey
 from stella_pipelines.evidence.statement import Kind, Seal, Subject, make_statement
 
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)

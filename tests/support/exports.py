@@ -27,10 +27,10 @@ from stella_pipelines.evidence.exports.question import Question
 from stella_pipelines.evidence.exports.service import Exported, Exports
 from stella_pipelines.evidence.exports.trust import Trust
 from stella_pipelines.evidence.exports.verifying import verify_export
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
+from stella_pipelines.evidence.log.note_keys import sign_as_log
+from stella_pipelines.evidence.log.notes import write_note
 from stella_pipelines.evidence.log.tables import log_identity
-from stella_pipelines.evidence.note_keys import sign_as_log
-from stella_pipelines.evidence.notes import write_note
 from stella_pipelines.evidence.statement import Kind
 from stella_pipelines.store import blobs
 from stella_pipelines.store.database import Store

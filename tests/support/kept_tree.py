@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stella_pipelines.evidence.tree import CompactRange, Node
+from stella_pipelines.evidence.log.tree import CompactRange, Node
 from tests.support.naive_tree import hash_of
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.evidence import audit
-from stella_pipelines.evidence.key_book import key_in_force
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.book import key_in_force
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.evidence.log.heads import StoredCheckpoint
 from stella_pipelines.evidence.log.service import Log
 from stella_pipelines.evidence.service import Evidence

@@ -11,8 +11,8 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.identifiers import identifier
 from stella_pipelines.environments.model import Environment, Estate
 from stella_pipelines.evidence import audit
+from stella_pipelines.evidence.keys.signing import SigningKey
 from stella_pipelines.evidence.service import Evidence, SealedPacket
-from stella_pipelines.evidence.signing_keys import SigningKey
 from stella_pipelines.promotions.promotion import Promotion
 from stella_pipelines.promotions.proven import ProvenDeployment
 from stella_pipelines.promotions.service import Promotions

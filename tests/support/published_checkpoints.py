@@ -7,11 +7,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from stella_pipelines.evidence.checkpoints import Checkpoint, add_cosignatures, write_checkpoint
-from stella_pipelines.evidence.key_files import FileKey
-from stella_pipelines.evidence.note_keys import NoteKey, log_key, sign_as_witness, witness_key
-from stella_pipelines.evidence.public_keys import public_key
-from stella_pipelines.evidence.signatures import Algorithm, exact_ecdsa
+from stella_pipelines.evidence.keys.files import FileKey
+from stella_pipelines.evidence.keys.public import public_key
+from stella_pipelines.evidence.keys.signatures import Algorithm, exact_ecdsa
+from stella_pipelines.evidence.log.checkpoints import Checkpoint, add_cosignatures, write_checkpoint
+from stella_pipelines.evidence.log.note_keys import NoteKey, log_key, sign_as_witness, witness_key
 
 GO_SUM_KEY = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
 GO_SUM = """go.sum database tree

@@ -16,9 +16,9 @@ from sigstore_models.common.v1 import PublicKeyDetails
 from tlog_scales.signing import PlainEd25519Signer, Vkey
 from tlog_scales.tlog import Checkpoint as TheirCheckpoint
 
-from stella_pipelines.evidence.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from stella_pipelines.evidence.note_keys import log_key, read_vkey
-from stella_pipelines.evidence.signing_keys import SigningKey
+from stella_pipelines.evidence.keys.signing import SigningKey
+from stella_pipelines.evidence.log.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from stella_pipelines.evidence.log.note_keys import log_key, read_vkey
 from tests.support.published_checkpoints import CHECKPOINT, LOG_KEY, LOG_SIGNER, ORIGIN, WITNESS_KEY, EcdsaKey, witnessed
 
 

@@ -12,13 +12,13 @@ import sigstore
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from stella_pipelines.core.errors import StellaError
-from stella_pipelines.evidence.checkpoints import Checkpoint, Cosignature, add_cosignatures, read_checkpoint, read_text, require_continues, write_checkpoint
 from stella_pipelines.evidence.errors import CheckpointConflicts, CheckpointInvalid, CheckpointUnsigned, CheckpointUnwitnessed, KeyInvalid, ProofInvalid
+from stella_pipelines.evidence.keys.public import public_key
+from stella_pipelines.evidence.log.checkpoints import Checkpoint, Cosignature, add_cosignatures, read_checkpoint, read_text, require_continues, write_checkpoint
+from stella_pipelines.evidence.log.note_keys import log_key, read_vkey, sign_as_log, sign_as_witness, witness_key
+from stella_pipelines.evidence.log.notes import NoteSignature, read_note, write_note
+from stella_pipelines.evidence.log.tree import EMPTY_ROOT, consistency_proof
 from stella_pipelines.evidence.merkle import SIZE_MAX
-from stella_pipelines.evidence.note_keys import log_key, read_vkey, sign_as_log, sign_as_witness, witness_key
-from stella_pipelines.evidence.notes import NoteSignature, read_note, write_note
-from stella_pipelines.evidence.public_keys import public_key
-from stella_pipelines.evidence.tree import EMPTY_ROOT, consistency_proof
 from tests.support.kept_tree import KeptTree, leaves_of
 from tests.support.published_checkpoints import (
     CHECKPOINT,

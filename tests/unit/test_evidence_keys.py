@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from stella_pipelines.evidence.errors import KeyExposed, KeyInvalid, SignatureInvalid
-from stella_pipelines.evidence.key_files import FileKey, forget_waiting, new_key_beside, take_place
-from stella_pipelines.evidence.public_keys import load_public_key
+from stella_pipelines.evidence.keys.files import FileKey, forget_waiting, new_key_beside, take_place
+from stella_pipelines.evidence.keys.public import load_public_key
 
 
 @pytest.fixture

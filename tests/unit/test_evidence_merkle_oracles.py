@@ -23,8 +23,8 @@ from tlog_scales.tlog import InclusionProof as TheirInclusion
 from tlog_scales.writer import TilesWriter
 
 from stella_pipelines.evidence.errors import ProofInvalid
+from stella_pipelines.evidence.log.tree import StoredTree
 from stella_pipelines.evidence.merkle import leaf_hash, verify_consistency, verify_inclusion
-from stella_pipelines.evidence.tree import StoredTree
 from tests.support.kept_tree import KeptTree
 
 ENTRIES = [b"entry %d" % index for index in range(600)]

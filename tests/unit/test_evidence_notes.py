@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from stella_pipelines.evidence.errors import CheckpointInvalid, KeyInvalid, SignatureInvalid
-from stella_pipelines.evidence.key_files import FileKey
-from stella_pipelines.evidence.note_keys import SignatureType, log_key, read_vkey, sign_as_log, witness_key, witness_message
-from stella_pipelines.evidence.notes import NOTE_BYTES_MAX, NoteSignature, read_note, read_signature_lines, write_note
-from stella_pipelines.evidence.signatures import Algorithm
+from stella_pipelines.evidence.keys.files import FileKey
+from stella_pipelines.evidence.keys.signatures import Algorithm
+from stella_pipelines.evidence.log.note_keys import SignatureType, log_key, read_vkey, sign_as_log, witness_key, witness_message
+from stella_pipelines.evidence.log.notes import NOTE_BYTES_MAX, NoteSignature, read_note, read_signature_lines, write_note
 from tests.support.published_checkpoints import GO_SUM_KEY, LOG_SIGNER, PIXEL_KEY, REKOR_KEY, SPECIFICATION, WITNESS_KEYS, WITNESSED_KEY, ed25519_key
 
 # golang.org/x/mod/sumdb/note

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from stella_pipelines.core.canonical import canonical_json
 from stella_pipelines.evidence.errors import PacketRefused, SignatureInvalid
-from stella_pipelines.evidence.public_keys import load_public_key
-from stella_pipelines.evidence.signatures import P256_ORDER, exact_ecdsa, is_exact
+from stella_pipelines.evidence.keys.public import load_public_key
+from stella_pipelines.evidence.keys.signatures import P256_ORDER, exact_ecdsa, is_exact
 from stella_pipelines.evidence.verify import verify_packet
 from tests.support.evidence import genuine_packet, p256_key, signing_key
 

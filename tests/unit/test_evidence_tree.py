@@ -10,8 +10,8 @@ from itertools import pairwise
 import pytest
 
 from stella_pipelines.evidence.errors import ProofImpossible, TreeDamaged
+from stella_pipelines.evidence.log.tree import EMPTY_ROOT, TILE_WIDTH, CompactRange, Node, StoredTree, consistency_proof, inclusion_proof
 from stella_pipelines.evidence.merkle import verify_consistency, verify_inclusion
-from stella_pipelines.evidence.tree import EMPTY_ROOT, TILE_WIDTH, CompactRange, Node, StoredTree, consistency_proof, inclusion_proof
 from tests.support.kept_tree import KeptTree, leaves_of
 from tests.support.naive_tree import tree_hash
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stella_pipelines.evidence.checkpoints import Checkpoint, VerifiedCheckpoint, add_cosignatures, read_checkpoint
 from stella_pipelines.evidence.errors import CheckpointConflicts, KeyInvalid, ProofInvalid
-from stella_pipelines.evidence.notes import read_signature_lines
-from stella_pipelines.evidence.tree import EMPTY_ROOT, consistency_proof
-from stella_pipelines.evidence.witness import cosign
+from stella_pipelines.evidence.log.checkpoints import Checkpoint, VerifiedCheckpoint, add_cosignatures, read_checkpoint
+from stella_pipelines.evidence.log.notes import read_signature_lines
+from stella_pipelines.evidence.log.tree import EMPTY_ROOT, consistency_proof
+from stella_pipelines.evidence.log.witness import cosign
 from tests.support.kept_tree import KeptTree, leaves_of
 from tests.support.published_checkpoints import LOG_KEY, LOG_SIGNER, ORIGIN, WITNESS, WITNESS_KEY, WITNESS_SIGNER, signed
 

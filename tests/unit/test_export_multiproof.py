@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from stella_pipelines.evidence.errors import ProofInvalid
 from stella_pipelines.evidence.exports.multiproof import hashes_for, read_hashes, require_in_tree, write_hashes
+from stella_pipelines.evidence.log.tree import StoredTree
 from stella_pipelines.evidence.merkle import leaf_hash, verify_inclusion
-from stella_pipelines.evidence.tree import StoredTree
 from tests.support.kept_tree import KeptTree
 
 TREES: dict[int, tuple[StoredTree, list[bytes], bytes]] = {}

@@ -19,7 +19,7 @@ from stella_pipelines.evidence.exports.errors import DraftUnusable, ExportUnwrit
 from stella_pipelines.evidence.exports.question import Question
 from stella_pipelines.evidence.exports.verifying import ExportReport, verify_export
 from stella_pipelines.evidence.log import heads
-from stella_pipelines.evidence.note_keys import sign_as_witness
+from stella_pipelines.evidence.log.note_keys import sign_as_witness
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.store.database import Store
 from tests.support.evidence import RELEASE, p256_key, signing_key

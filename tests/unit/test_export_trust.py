@@ -15,8 +15,8 @@ from stella_pipelines.evidence.exports.container import DEFLATED, STORED
 from stella_pipelines.evidence.exports.manifest import MANIFEST, SIGNATURE
 from stella_pipelines.evidence.exports.trust import Trust
 from stella_pipelines.evidence.exports.verifying import verify_export
-from stella_pipelines.evidence.key_book import history_of
-from stella_pipelines.evidence.key_changes import revoke, rotate
+from stella_pipelines.evidence.keys.book import history_of
+from stella_pipelines.evidence.keys.changes import revoke, rotate
 from stella_pipelines.evidence.log import heads
 from stella_pipelines.store.database import Store
 from tests.support.evidence import signing_key

@@ -18,14 +18,15 @@ import stella_pipelines.evidence
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.canonical import canonical_json
 from stella_pipelines.core.errors import StellaError
-from stella_pipelines.evidence import audit, errors, key_changes
-from stella_pipelines.evidence.key_book import append, history_of
-from stella_pipelines.evidence.key_events import Introduced, Revoked, introduced, signed
-from stella_pipelines.evidence.key_files import FileKey
-from stella_pipelines.evidence.key_history import EVENTS_MAX, HISTORY_BYTES_MAX, KeyHistory, checked, read_history
-from stella_pipelines.evidence.key_tables import evidence_key_events
+from stella_pipelines.evidence import audit, errors
+from stella_pipelines.evidence.keys import changes as key_changes
+from stella_pipelines.evidence.keys.book import append, history_of
+from stella_pipelines.evidence.keys.events import Introduced, Revoked, introduced, signed
+from stella_pipelines.evidence.keys.files import FileKey
+from stella_pipelines.evidence.keys.history import EVENTS_MAX, HISTORY_BYTES_MAX, KeyHistory, checked, read_history
+from stella_pipelines.evidence.keys.signing import KeyWhenNeeded
+from stella_pipelines.evidence.keys.tables import evidence_key_events
 from stella_pipelines.evidence.service import Evidence, SealedPacket
-from stella_pipelines.evidence.signing_keys import KeyWhenNeeded
 from stella_pipelines.evidence.streams import RELEASES
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.store.database import Store
@@ -35,7 +36,7 @@ from tests.support.waiting import eventually
 
 ALICE = Actor(name="alice", via="test")
 FIRST, SECOND, THIRD = signing_key(1), p256_key(2), signing_key(3)
-SCHEMA = json.loads((Path(stella_pipelines.evidence.__file__).parent / "key-history-v1.schema.json").read_text())
+SCHEMA = json.loads((Path(stella_pipelines.evidence.__file__).parent / "keys" / "key-history-v1.schema.json").read_text())
 
 
 def a_history() -> KeyHistory:

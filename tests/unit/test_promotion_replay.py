@@ -8,7 +8,7 @@ import pytest
 
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence.envelope import read_envelope
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.evidence.service import SealedPacket
 from stella_pipelines.evidence.statement import Statement, Subject
 from stella_pipelines.promotions.gates.port import GateInputs, GateVerdict, allow, error

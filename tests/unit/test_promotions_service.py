@@ -15,7 +15,7 @@ from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.limits import PROMOTION_TTL_S
 from stella_pipelines.environments.model import Environment, Estate
 from stella_pipelines.evidence.errors import ClockWentBack
-from stella_pipelines.evidence.key_files import FileKey
+from stella_pipelines.evidence.keys.files import FileKey
 from stella_pipelines.evidence.verify import verify_packet
 from stella_pipelines.promotions import errors, records
 from stella_pipelines.promotions.evaluation import EVALUATION_AGE_S_MAX

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stella_pipelines.evidence.errors import KeyInvalid
-from stella_pipelines.evidence.signing_keys import new_private_key, private_pem
+from stella_pipelines.evidence.keys.signing import new_private_key, private_pem
 from stella_pipelines.integrations.secrets import SecretMissing
 from stella_pipelines.integrations.signing.errors import SigningReferenceInvalid
 from stella_pipelines.integrations.signing.references import FileReference, KmsReference, VariableReference, VaultReference, parse_reference

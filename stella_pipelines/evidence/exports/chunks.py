@@ -18,7 +18,7 @@ from stella_pipelines.evidence.exports.errors import ExportKeyRevoked, ExportPro
 from stella_pipelines.evidence.exports.manifest import proof_name
 from stella_pipelines.evidence.exports.multiproof import read_hashes, require_in_tree
 from stella_pipelines.evidence.exports.reading import ReadExport
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.log.entries import EntryKind, LogEntry
 from stella_pipelines.evidence.streams import AUDIT
 from stella_pipelines.evidence.verify import verify_packet

@@ -10,14 +10,14 @@ from typing import Any, Final, NoReturn
 
 from stella_pipelines.core.canonical import NotCanonical, canonical_json, parse_canonical
 from stella_pipelines.core.errors import StellaError
-from stella_pipelines.evidence.checkpoints import Checkpoint, read_checkpoint, read_text, require_continues
 from stella_pipelines.evidence.errors import CheckpointConflicts, ProofInvalid
 from stella_pipelines.evidence.exports.errors import ExportOfAnother, ExportProofInvalid, HistoryConflicts, NotComparable
 from stella_pipelines.evidence.exports.multiproof import read_hashes, write_hashes
 from stella_pipelines.evidence.exports.reading import ReadExport
-from stella_pipelines.evidence.key_ring import KeyRing
-from stella_pipelines.evidence.note_keys import log_key
-from stella_pipelines.evidence.notes import read_note
+from stella_pipelines.evidence.keys.ring import KeyRing
+from stella_pipelines.evidence.log.checkpoints import Checkpoint, read_checkpoint, read_text, require_continues
+from stella_pipelines.evidence.log.note_keys import log_key
+from stella_pipelines.evidence.log.notes import read_note
 
 PROOFS_MAX: Final = 1_000
 Proofs = Mapping[int, Sequence[bytes]]

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from stella_pipelines.evidence.checkpoints import add_cosignatures
 from stella_pipelines.evidence.envelope import read_envelope
 from stella_pipelines.evidence.errors import CheckpointConflicts
 from stella_pipelines.evidence.exports.comparing import PROOFS_MAX, kept_checkpoint, write_proofs
 from stella_pipelines.evidence.exports.draft import Draft
 from stella_pipelines.evidence.exports.manifest import CHECKPOINT, CONSISTENCY, KEYS
 from stella_pipelines.evidence.frames.reading import count, inside
-from stella_pipelines.evidence.key_book import history_of
+from stella_pipelines.evidence.keys.book import history_of
 from stella_pipelines.evidence.log import heads
+from stella_pipelines.evidence.log.checkpoints import add_cosignatures
 from stella_pipelines.evidence.log.proving import stored_tree
 from stella_pipelines.evidence.log.tables import log_entries
 from stella_pipelines.evidence.streams import EXPORTS

@@ -17,10 +17,10 @@ from stella_pipelines.core.canonical import NotCanonical, canonical_json, parse_
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.values import Value
-from stella_pipelines.evidence.checkpoints import ORIGIN_CHARACTERS_MAX
 from stella_pipelines.evidence.exports.container import MEMBERS_MAX
 from stella_pipelines.evidence.exports.errors import ManifestInvalid, VersionUnknown
 from stella_pipelines.evidence.exports.question import Question
+from stella_pipelines.evidence.log.checkpoints import ORIGIN_CHARACTERS_MAX
 from stella_pipelines.evidence.statement import ShownText
 
 FORM: Final = "https://stella-pipelines.dev/export/v1"

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from stella_pipelines.core.canonical import canonical_json
 from stella_pipelines.evidence.errors import ProofInvalid
+from stella_pipelines.evidence.log.tree import StoredTree
 from stella_pipelines.evidence.merkle import HASH_BYTES, SIZE_MAX
-from stella_pipelines.evidence.tree import StoredTree
 
 
 def hashes_for(indexes: Sequence[int], size: int, tree: StoredTree) -> list[bytes]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
-from stella_pipelines.evidence.checkpoints import VerifiedCheckpoint, read_checkpoint
 from stella_pipelines.evidence.errors import CheckpointInvalid, CheckpointUnsigned, KeyInvalid, SignatureInvalid
 from stella_pipelines.evidence.exports import manifest as members
 from stella_pipelines.evidence.exports.container import DEFLATED, STORED
@@ -29,10 +28,11 @@ from stella_pipelines.evidence.exports.errors import (
 from stella_pipelines.evidence.exports.manifest import CHUNK_KINDS, Manifest, MemberEntry, chunk_name, is_known, proof_name, signed_text
 from stella_pipelines.evidence.exports.opening import OpenedFile
 from stella_pipelines.evidence.exports.trust import Trust
-from stella_pipelines.evidence.key_history import HISTORY_BYTES_MAX
-from stella_pipelines.evidence.key_ring import KeyRing
-from stella_pipelines.evidence.note_keys import NoteKey, log_key
-from stella_pipelines.evidence.notes import NOTE_BYTES_MAX, Note, read_note, write_base64
+from stella_pipelines.evidence.keys.history import HISTORY_BYTES_MAX
+from stella_pipelines.evidence.keys.ring import KeyRing
+from stella_pipelines.evidence.log.checkpoints import VerifiedCheckpoint, read_checkpoint
+from stella_pipelines.evidence.log.note_keys import NoteKey, log_key
+from stella_pipelines.evidence.log.notes import NOTE_BYTES_MAX, Note, read_note, write_base64
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,14 @@ from stella_pipelines.evidence.exports.sealing import seal_export
 from stella_pipelines.evidence.exports.selecting import Selection, select
 from stella_pipelines.evidence.exports.trust import Trust
 from stella_pipelines.evidence.exports.verifying import ExportReport, verify_export
-from stella_pipelines.evidence.key_book import key_in_force
-from stella_pipelines.evidence.key_history import read_history
+from stella_pipelines.evidence.keys.book import key_in_force
+from stella_pipelines.evidence.keys.history import read_history
+from stella_pipelines.evidence.keys.signing import SigningKey
 from stella_pipelines.evidence.log import heads
+from stella_pipelines.evidence.log.note_keys import sign_as_log
+from stella_pipelines.evidence.log.notes import write_base64, write_note
 from stella_pipelines.evidence.log.service import Log
-from stella_pipelines.evidence.note_keys import sign_as_log
-from stella_pipelines.evidence.notes import write_base64, write_note
 from stella_pipelines.evidence.service import Evidence
-from stella_pipelines.evidence.signing_keys import SigningKey
 from stella_pipelines.evidence.verify import VerifiedPacket, verify_packet
 from stella_pipelines.store.database import Store
 

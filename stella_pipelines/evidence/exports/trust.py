@@ -12,9 +12,9 @@ from typing import Self
 
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.evidence.exports.errors import ExportKeyUnknown, HistoryConflicts, ManifestInvalid
-from stella_pipelines.evidence.key_history import KeyHistory, read_history
-from stella_pipelines.evidence.key_ring import KeyRing
-from stella_pipelines.evidence.public_keys import load_public_key
+from stella_pipelines.evidence.keys.history import KeyHistory, read_history
+from stella_pipelines.evidence.keys.public import load_public_key
+from stella_pipelines.evidence.keys.ring import KeyRing
 
 
 @dataclass(frozen=True, slots=True)

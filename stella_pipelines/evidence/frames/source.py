@@ -8,7 +8,7 @@ from typing import Final
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence.errors import StoredPacketDiffers
 from stella_pipelines.evidence.frames.reading import ReadBlob
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.listing import newest_sequences
 from stella_pipelines.evidence.service import Evidence, SealedPacket
 from stella_pipelines.evidence.stored import differences, proven_index

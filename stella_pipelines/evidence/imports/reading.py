@@ -15,8 +15,8 @@ from stella_pipelines.core.values import Value
 from stella_pipelines.evidence.exports.manifest import Summary
 from stella_pipelines.evidence.imports.errors import ImportedDamaged, ImportMissing
 from stella_pipelines.evidence.imports.tables import imported_blobs, imported_contents, imported_entries, imported_exports
-from stella_pipelines.evidence.key_history import read_history
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.history import read_history
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.verify import VerifiedPacket, verify_packet
 from stella_pipelines.store.database import Transaction
 

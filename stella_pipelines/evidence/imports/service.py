@@ -12,7 +12,6 @@ from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import Clock
 from stella_pipelines.core.identifiers import Identifiers
 from stella_pipelines.core.values import Value
-from stella_pipelines.evidence.checkpoints import Checkpoint
 from stella_pipelines.evidence.exports.comparing import read_proofs, require_consistent
 from stella_pipelines.evidence.exports.manifest import CONSISTENCY
 from stella_pipelines.evidence.exports.opening import opened
@@ -22,9 +21,10 @@ from stella_pipelines.evidence.exports.verifying import ExportReport, verify_rea
 from stella_pipelines.evidence.imports.errors import ImportOfOwn
 from stella_pipelines.evidence.imports.storing import conflicting, store_export
 from stella_pipelines.evidence.imports.tables import imported_exports
-from stella_pipelines.evidence.key_history import KeyHistory, read_history
+from stella_pipelines.evidence.keys.history import KeyHistory, read_history
 from stella_pipelines.evidence.log import heads
-from stella_pipelines.evidence.notes import read_base64
+from stella_pipelines.evidence.log.checkpoints import Checkpoint
+from stella_pipelines.evidence.log.notes import read_base64
 from stella_pipelines.store.database import Store, Transaction
 from stella_pipelines.store.errors import Conflict
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.evidence.audit import entry_of as audit_entry_of
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.log.entries import EntryKind, LogEntry
 from stella_pipelines.evidence.service import packet_of
 from stella_pipelines.evidence.stored import differences

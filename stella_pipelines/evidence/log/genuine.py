@@ -9,14 +9,14 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from stella_pipelines.core.errors import StellaError
-from stella_pipelines.evidence.checkpoints import VerifiedCheckpoint, read_checkpoint
 from stella_pipelines.evidence.errors import TreeDamaged
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.log import heads
+from stella_pipelines.evidence.log.checkpoints import VerifiedCheckpoint, read_checkpoint
 from stella_pipelines.evidence.log.heads import StoredCheckpoint
+from stella_pipelines.evidence.log.note_keys import NoteKey, log_key
 from stella_pipelines.evidence.log.tables import log_entries
-from stella_pipelines.evidence.note_keys import NoteKey, log_key
-from stella_pipelines.evidence.tree import CompactRange
+from stella_pipelines.evidence.log.tree import CompactRange
 from stella_pipelines.store.database import Transaction
 
 

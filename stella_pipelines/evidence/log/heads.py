@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from stella_pipelines.core.clock import Instant, format_instant
 from stella_pipelines.core.values import Value
-from stella_pipelines.evidence.checkpoints import Checkpoint, write_checkpoint
 from stella_pipelines.evidence.errors import CheckpointMissing, TreeDamaged
+from stella_pipelines.evidence.keys.signing import SigningKey
+from stella_pipelines.evidence.log.checkpoints import Checkpoint, write_checkpoint
 from stella_pipelines.evidence.log.tables import log_checkpoints, log_cosignatures, log_identity
-from stella_pipelines.evidence.signing_keys import SigningKey
-from stella_pipelines.evidence.tree import CompactRange
+from stella_pipelines.evidence.log.tree import CompactRange
 from stella_pipelines.store.database import Transaction
 
 _ORIGIN: Final = "stella-pipelines.dev/log/"

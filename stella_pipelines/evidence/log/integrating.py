@@ -16,12 +16,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from stella_pipelines.core.digest import Digest
-from stella_pipelines.evidence.key_book import key_in_force, keys_of
+from stella_pipelines.evidence.keys.book import key_in_force, keys_of
+from stella_pipelines.evidence.keys.signing import SigningKey
 from stella_pipelines.evidence.log.entries import LogEntry
 from stella_pipelines.evidence.log.genuine import genuine_tree
 from stella_pipelines.evidence.log.heads import StoredCheckpoint, add_checkpoint, origin
 from stella_pipelines.evidence.log.tables import log_entries, log_nodes, log_pending
-from stella_pipelines.evidence.signing_keys import SigningKey
 from stella_pipelines.evidence.streams import AUDIT
 from stella_pipelines.store.database import Store, Transaction
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 
 from stella_pipelines.evidence.log.tables import log_nodes
-from stella_pipelines.evidence.tree import LEVELS_PER_TILE, Node
+from stella_pipelines.evidence.log.tree import LEVELS_PER_TILE, Node
 from stella_pipelines.store.database import Transaction
 
 

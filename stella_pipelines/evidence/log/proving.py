@@ -11,7 +11,7 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.evidence.errors import LogEntryMissing
 from stella_pipelines.evidence.log.entries import LogEntry
 from stella_pipelines.evidence.log.tables import log_entries, log_nodes
-from stella_pipelines.evidence.tree import StoredTree
+from stella_pipelines.evidence.log.tree import StoredTree
 from stella_pipelines.store.database import Transaction
 
 PAGE: Final = 1_000

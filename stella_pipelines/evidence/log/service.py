@@ -8,10 +8,10 @@ from typing import Final
 
 from stella_pipelines.core.clock import Clock
 from stella_pipelines.evidence.errors import CheckpointMissing
+from stella_pipelines.evidence.keys.signing import SigningKey
 from stella_pipelines.evidence.log import heads
 from stella_pipelines.evidence.log.heads import StoredCheckpoint
 from stella_pipelines.evidence.log.integrating import BATCH_MAX, integrate, is_waiting
-from stella_pipelines.evidence.signing_keys import SigningKey
 from stella_pipelines.store.database import Store, Transaction
 
 TAKEN_IN_EVERY_S: Final = 0.5

@@ -16,15 +16,15 @@ import sqlalchemy as sa
 
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.core.values import Value
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.log.contents import Contents
 from stella_pipelines.evidence.log.entries import LogEntry
 from stella_pipelines.evidence.log.nodes_stored import nodes_behind, wrong_nodes
 from stella_pipelines.evidence.log.proving import entries_between, stored_tree
 from stella_pipelines.evidence.log.streams_in_order import StreamsInOrder
 from stella_pipelines.evidence.log.tables import log_entries, log_pending
+from stella_pipelines.evidence.log.tree import CompactRange, Node
 from stella_pipelines.evidence.tables import audit_entries, evidence_heads, evidence_packets
-from stella_pipelines.evidence.tree import CompactRange, Node
 from stella_pipelines.store.database import Transaction
 
 PROBLEMS_MAX: Final = 100

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from stella_pipelines.core.clock import Instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.retention import holds
 from stella_pipelines.evidence.retention.candidates import Place
 from stella_pipelines.evidence.retention.needs import needed_packets

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from stella_pipelines.core.errors import StellaError
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.log.tables import log_entries
 from stella_pipelines.evidence.retention.lists import LIST_INPUT, PurgedPacket, read_list
 from stella_pipelines.evidence.retention.tables import evidence_purged

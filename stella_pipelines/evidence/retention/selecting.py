@@ -14,7 +14,7 @@ from stella_pipelines.core.clock import format_instant, parse_instant
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.errors import StellaError
 from stella_pipelines.evidence.envelope import read_envelope
-from stella_pipelines.evidence.key_ring import KeyRing
+from stella_pipelines.evidence.keys.ring import KeyRing
 from stella_pipelines.evidence.log.tables import log_entries
 from stella_pipelines.evidence.retention.candidates import Candidate, Place, digests_in
 from stella_pipelines.evidence.service import packet_of

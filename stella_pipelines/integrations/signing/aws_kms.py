@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from stella_pipelines.core import limits
 from stella_pipelines.evidence.errors import KeyInvalid
-from stella_pipelines.evidence.public_keys import PublicKey, public_key
+from stella_pipelines.evidence.keys.public import PublicKey, public_key
 from stella_pipelines.integrations.signing.errors import SigningAnswerInvalid, SigningRefused, SigningUnreachable
 from stella_pipelines.integrations.signing.pinned import PinnedKey
 from stella_pipelines.integrations.signing.references import KmsReference

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stella_pipelines.evidence.errors import SignatureInvalid
-from stella_pipelines.evidence.public_keys import PublicKey
-from stella_pipelines.evidence.signatures import Algorithm, exact_ecdsa
+from stella_pipelines.evidence.keys.public import PublicKey
+from stella_pipelines.evidence.keys.signatures import Algorithm, exact_ecdsa
 from stella_pipelines.integrations.signing.errors import SigningAnswerInvalid
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from stella_pipelines.core.settings import Settings
 from stella_pipelines.evidence.errors import KeyInvalid
-from stella_pipelines.evidence.key_files import FileKey, take_place
-from stella_pipelines.evidence.signing_keys import HeldKey, KeyWhenNeeded, SigningKey, read_private_key
+from stella_pipelines.evidence.keys.files import FileKey, take_place
+from stella_pipelines.evidence.keys.signing import HeldKey, KeyWhenNeeded, SigningKey, read_private_key
 from stella_pipelines.integrations.secrets import resolve
 from stella_pipelines.integrations.signing.references import (
     FileReference,

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from stella_pipelines.core import limits
 from stella_pipelines.core.secrets import Secret
 from stella_pipelines.evidence.errors import KeyInvalid
-from stella_pipelines.evidence.public_keys import PublicKey, load_public_key, public_key
+from stella_pipelines.evidence.keys.public import PublicKey, load_public_key, public_key
 from stella_pipelines.integrations.secrets import resolve
 from stella_pipelines.integrations.signing.errors import SigningAnswerInvalid, SigningReferenceInvalid, SigningRefused, SigningUnreachable
 from stella_pipelines.integrations.signing.pinned import PinnedKey

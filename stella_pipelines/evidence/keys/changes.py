@@ -6,10 +6,10 @@ from datetime import datetime
 
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.evidence.errors import KeyChangeRefused, KeyMissing, KeyNotInForce
-from stella_pipelines.evidence.key_book import append, history_of, hold_still
-from stella_pipelines.evidence.key_events import Introduced, Revoked, introduced, signed
-from stella_pipelines.evidence.key_history import KeyHistory
-from stella_pipelines.evidence.signing_keys import SigningKey
+from stella_pipelines.evidence.keys.book import append, history_of, hold_still
+from stella_pipelines.evidence.keys.events import Introduced, Revoked, introduced, signed
+from stella_pipelines.evidence.keys.history import KeyHistory
+from stella_pipelines.evidence.keys.signing import SigningKey
 from stella_pipelines.store.database import Transaction
 
 

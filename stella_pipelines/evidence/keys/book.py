@@ -19,11 +19,11 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.identifiers import ENTROPY_BYTES, identifier
 from stella_pipelines.evidence import audit
 from stella_pipelines.evidence.errors import KeyHistoryInvalid, KeyNotInForce
-from stella_pipelines.evidence.key_events import KEY_EVENT, Introduced, Revoked, introduced, signed
-from stella_pipelines.evidence.key_history import KeyHistory, checked
-from stella_pipelines.evidence.key_ring import KeyRing
-from stella_pipelines.evidence.key_tables import evidence_key_events
-from stella_pipelines.evidence.signing_keys import SigningKey
+from stella_pipelines.evidence.keys.events import KEY_EVENT, Introduced, Revoked, introduced, signed
+from stella_pipelines.evidence.keys.history import KeyHistory, checked
+from stella_pipelines.evidence.keys.ring import KeyRing
+from stella_pipelines.evidence.keys.signing import SigningKey
+from stella_pipelines.evidence.keys.tables import evidence_key_events
 from stella_pipelines.store.database import Transaction
 from stella_pipelines.store.errors import Conflict
 from stella_pipelines.store.upsert import insert

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from stella_pipelines.evidence.errors import KeyExposed, KeyInvalid
-from stella_pipelines.evidence.signatures import Algorithm
-from stella_pipelines.evidence.signing_keys import HeldKey, PrivateKey, new_private_key, private_pem, read_private_key
+from stella_pipelines.evidence.keys.signatures import Algorithm
+from stella_pipelines.evidence.keys.signing import HeldKey, PrivateKey, new_private_key, private_pem, read_private_key
 
 KEY_FILE_BYTES_MAX: Final = 16 * 1024
 """An Ed25519 key in PEM form has about 120 bytes."""

@@ -20,9 +20,9 @@ from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.core.words import Words
 from stella_pipelines.evidence.errors import KeyHistoryInvalid, SignatureInvalid
-from stella_pipelines.evidence.public_keys import PUBLIC_PEM_BYTES_MAX, PublicKey
-from stella_pipelines.evidence.signatures import Algorithm
-from stella_pipelines.evidence.signing_keys import SigningKey
+from stella_pipelines.evidence.keys.public import PUBLIC_PEM_BYTES_MAX, PublicKey
+from stella_pipelines.evidence.keys.signatures import Algorithm
+from stella_pipelines.evidence.keys.signing import SigningKey
 
 EVENT_TYPE: Final = "application/vnd.stella-pipelines.key-event.v1+json"
 """What is signed is the DSSE encoding of this type and the event's canonical JSON without `signature`, so no event can pass for a packet."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from stella_pipelines.core.actor import Actor
 from stella_pipelines.core.clock import Clock
-from stella_pipelines.evidence import key_changes
 from stella_pipelines.evidence.errors import KeyMissing
-from stella_pipelines.evidence.key_book import history_of, keys_of
-from stella_pipelines.evidence.key_events import Introduced, Revoked
-from stella_pipelines.evidence.key_history import KeyHistory, KeyRecord
+from stella_pipelines.evidence.keys import changes as key_changes
+from stella_pipelines.evidence.keys.book import history_of, keys_of
+from stella_pipelines.evidence.keys.events import Introduced, Revoked
+from stella_pipelines.evidence.keys.history import KeyHistory, KeyRecord
+from stella_pipelines.evidence.keys.signing import SigningKey
 from stella_pipelines.evidence.log.genuine import genuine_tree
 from stella_pipelines.evidence.log.service import Log
-from stella_pipelines.evidence.signing_keys import SigningKey
 from stella_pipelines.store.database import Store
 
 

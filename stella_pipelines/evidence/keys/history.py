@@ -1,6 +1,6 @@
 """Every key that ever sealed in an installation, when it did, and whether it was revoked: what an auditor needs of keys, in one public file.
 
-The file is canonical JSON (`key-history-v1.schema.json`), and holds together by itself: each event follows from the one before (`key_events.py`).
+The file is canonical JSON (`key-history-v1.schema.json`), and holds together by itself: each event follows from the one before (`events.py`).
 Whoever has the first key, or any other, from a source that he trusts, trusts what it vouches for and nothing else.
 
 Pure. The installation's own table is read and written in `key_book.py`.
@@ -19,10 +19,10 @@ from stella_pipelines.core.canonical import NotCanonical, canonical_json, parse_
 from stella_pipelines.core.digest import Digest
 from stella_pipelines.core.values import Value
 from stella_pipelines.evidence.errors import KeyHistoryInvalid, KeyInvalid
-from stella_pipelines.evidence.key_events import KEY_EVENT, Introduced, Revoked, require_signature
-from stella_pipelines.evidence.key_ring import KeyRing, Revocation
-from stella_pipelines.evidence.public_keys import PublicKey, load_public_key
-from stella_pipelines.evidence.signatures import Algorithm
+from stella_pipelines.evidence.keys.events import KEY_EVENT, Introduced, Revoked, require_signature
+from stella_pipelines.evidence.keys.public import PublicKey, load_public_key
+from stella_pipelines.evidence.keys.ring import KeyRing, Revocation
+from stella_pipelines.evidence.keys.signatures import Algorithm
 
 HISTORY_BYTES_MAX: Final = 4 * 1024 * 1024
 EVENTS_MAX: Final = 2_000

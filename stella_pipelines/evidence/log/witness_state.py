@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stella_pipelines.core.errors import StellaError
-from stella_pipelines.evidence.checkpoints import Checkpoint, read_text
-from stella_pipelines.evidence.notes import NOTE_BYTES_MAX, invalid
+from stella_pipelines.evidence.log.checkpoints import Checkpoint, read_text
+from stella_pipelines.evidence.log.notes import NOTE_BYTES_MAX, invalid
 
 
 class WitnessFolderUnusable(StellaError):

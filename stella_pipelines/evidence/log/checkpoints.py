@@ -21,11 +21,11 @@ from stella_pipelines.evidence.errors import (
     ProofInvalid,
     SignatureInvalid,
 )
+from stella_pipelines.evidence.keys.signing import SigningKey
+from stella_pipelines.evidence.log.note_keys import TIME_BYTES, TIME_MAX_S, NoteKey, SignatureType, sign_as_log, witness_message
+from stella_pipelines.evidence.log.notes import NoteSignature, invalid, is_plain, read_base64, read_note, read_signature_lines, write_base64, write_note
+from stella_pipelines.evidence.log.tree import EMPTY_ROOT
 from stella_pipelines.evidence.merkle import HASH_BYTES, SIZE_MAX, verify_consistency
-from stella_pipelines.evidence.note_keys import TIME_BYTES, TIME_MAX_S, NoteKey, SignatureType, sign_as_log, witness_message
-from stella_pipelines.evidence.notes import NoteSignature, invalid, is_plain, read_base64, read_note, read_signature_lines, write_base64, write_note
-from stella_pipelines.evidence.signing_keys import SigningKey
-from stella_pipelines.evidence.tree import EMPTY_ROOT
 
 ORIGIN_CHARACTERS_MAX: Final = 255
 EXTENSIONS_MAX: Final = 16

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from stella_pipelines.evidence.errors import KeyInvalid, SignatureInvalid
-from stella_pipelines.evidence.signatures import Algorithm, is_exact
+from stella_pipelines.evidence.keys.signatures import Algorithm, is_exact
 
 _BEGIN: Final = b"-----BEGIN"
 _ECDSA: Final = ECDSA(SHA256())

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key, load_pem_public_key
 
 from stella_pipelines.evidence.errors import KeyInvalid, SignatureInvalid
-from stella_pipelines.evidence.notes import KEY_HASH_BYTES, NoteSignature, is_key_name, read_base64, write_base64
-from stella_pipelines.evidence.public_keys import PublicKey, load_public_key, public_key
-from stella_pipelines.evidence.signing_keys import SigningKey
+from stella_pipelines.evidence.keys.public import PublicKey, load_public_key, public_key
+from stella_pipelines.evidence.keys.signing import SigningKey
+from stella_pipelines.evidence.log.notes import KEY_HASH_BYTES, NoteSignature, is_key_name, read_base64, write_base64
 
 VKEY_CHARACTERS_MAX: Final = 1024
 TIME_BYTES: Final = 8

@@ -16,7 +16,7 @@ from stella_pipelines.core.clock import Instant, format_instant
 from stella_pipelines.core.values import Value
 from stella_pipelines.core.words import Words
 from stella_pipelines.evidence.errors import KeyRevoked, KeyUnknown
-from stella_pipelines.evidence.public_keys import PublicKey, load_public_key
+from stella_pipelines.evidence.keys.public import PublicKey, load_public_key
 
 
 class Revocation(Value):

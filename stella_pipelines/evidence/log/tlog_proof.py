@@ -12,11 +12,11 @@ from typing import Final
 
 from stella_pipelines.core.canonical import NotCanonical, parse_canonical
 from stella_pipelines.core.digest import Digest
-from stella_pipelines.evidence.checkpoints import VerifiedCheckpoint, read_checkpoint, read_text
 from stella_pipelines.evidence.errors import ProofInvalid
+from stella_pipelines.evidence.log.checkpoints import VerifiedCheckpoint, read_checkpoint, read_text
+from stella_pipelines.evidence.log.note_keys import NoteKey, log_key
+from stella_pipelines.evidence.log.notes import NOTE_BYTES_MAX, read_base64, read_note, write_base64
 from stella_pipelines.evidence.merkle import SIZE_MAX, leaf_hash, verify_inclusion
-from stella_pipelines.evidence.note_keys import NoteKey, log_key
-from stella_pipelines.evidence.notes import NOTE_BYTES_MAX, read_base64, read_note, write_base64
 from stella_pipelines.evidence.verify import VerifiedPacket
 
 HEADER: Final = "c2sp.org/tlog-proof@v1"

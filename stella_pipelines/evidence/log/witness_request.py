@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from stella_pipelines.evidence.errors import ProofInvalid
+from stella_pipelines.evidence.log.notes import NOTE_BYTES_MAX, read_base64, write_base64
 from stella_pipelines.evidence.merkle import SIZE_MAX
-from stella_pipelines.evidence.notes import NOTE_BYTES_MAX, read_base64, write_base64
 
 HASHES_MAX: Final = SIZE_MAX.bit_length()
 REQUEST_BYTES_MAX: Final = NOTE_BYTES_MAX + 4 * 1024

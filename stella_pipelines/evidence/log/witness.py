@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from stella_pipelines.evidence.checkpoints import Checkpoint, VerifiedCheckpoint, require_continues
 from stella_pipelines.evidence.errors import KeyInvalid
-from stella_pipelines.evidence.note_keys import sign_as_witness
-from stella_pipelines.evidence.signing_keys import SigningKey
-from stella_pipelines.evidence.tree import EMPTY_ROOT
+from stella_pipelines.evidence.keys.signing import SigningKey
+from stella_pipelines.evidence.log.checkpoints import Checkpoint, VerifiedCheckpoint, require_continues
+from stella_pipelines.evidence.log.note_keys import sign_as_witness
+from stella_pipelines.evidence.log.tree import EMPTY_ROOT
 
 
 def cosign(last_seen: Checkpoint | None, verified: VerifiedCheckpoint, consistency_proof: Sequence[bytes], *, name: str, key: SigningKey, now: datetime) -> str:

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from stella_pipelines.evidence.public_keys import public_key
-from stella_pipelines.evidence.signatures import Algorithm, exact_ecdsa
+from stella_pipelines.evidence.keys.public import public_key
+from stella_pipelines.evidence.keys.signatures import Algorithm, exact_ecdsa
 
 PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
 

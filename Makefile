@@ -8,7 +8,7 @@ CHECKED := stella_pipelines assets resources sensors tests benchmarks scripts de
 unexport REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install up test test-fast lint format types imports docs docs-check bench chaos image wheel clean ready-demo ready-test
+.PHONY: help demo install up test test-fast lint format types imports docs docs-check bench chaos decisions image wheel clean ready-demo ready-test
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: ready-test ## measure; ONLY=name for one benchmark; writes build/bench.js
 
 chaos: ready-test ## kill each process of an installation in turn while fifty deployments are at work (STELLA_CHAOS_DEPLOYMENTS=n)
 	@STELLA_CHAOS_DEPLOYMENTS=$(or $(STELLA_CHAOS_DEPLOYMENTS),50) scripts/as_root.sh $(PYTHON) -m pytest -q -s tests/e2e/test_killed_processes.py
+
+decisions: ready-test ## a thousand decisions by processes that are killed at random, on either database, and all of the evidence checked
+	@STELLA_DECISIONS=$(or $(STELLA_DECISIONS),1000) scripts/as_root.sh $(PYTHON) -m pytest -q tests/e2e/test_killed_deciders.py
 
 image: ## the container image for deploy/compose.yaml (with wheels in deploy/wheelhouse: without internet)
 	@docker build -f deploy/Dockerfile -t stella-pipelines:0.1.0 .

@@ -26,7 +26,7 @@ MEANINGS: dict[Exit, str] = {
     " `stella evidence replay --policy`: there is a difference, or one cannot be ruled out",
     Exit.REJECTED: "a gate, a person or a deadline ended the promotion before anything was deployed",
     Exit.FAILED: "a deployment failed, and was rolled back where the environment says so; for"
-    " `stella evidence replay` and `stella audit check`: a decision does not come out again, or its evidence or a row is not as it was written",
+    " `stella evidence replay` and `stella audit check`: a decision does not come out again, or something is damaged",
     Exit.NOT_YET: "--timeout is over, and the promotion goes on without being followed",
     Exit.TRY_AGAIN: "a passing fault (database busy, target or registry not reachable): the same command may work later",
 }

@@ -118,18 +118,18 @@ class _Telling:
 
     def _events_of(self, about: About) -> list[_Written]:
         plane, record, partition = self._plane, about.record, about.record.partition_key
-        promotion, key = plane.promotions.get(about.id), plane.settings.public_key_path
+        promotion = plane.promotions.get(about.id)
         with plane.store.reading() as tx:
             upstream = of_environment(plane, tx, about.environment, record)
             decision, packet = plane.evidence.get(tx, about.decision), plane.evidence.get(tx, about.packet)
-        decided = decision_event(promotion, partition, decision, plane.promotions.results(promotion.id), upstream, key)
+        decided = decision_event(promotion, partition, decision, plane.promotions.results(promotion.id), upstream)
         rows = ledger_rows(plane.deployments.ledger(about.deployment))
         proven = environment_event(about.environment, record, packet, rows, upstream)
         runs = about.run_id("promotion"), about.run_id("deployment")
         return [
             _written(decided, runs[0], "promotion", "decide"),
             _written(proven, runs[1], "deployment", "roll_out"),
-            _written(packet_event(about.environment, packet, partition, upstream, key), runs[1], "deployment", "roll_out"),
+            _written(packet_event(about.environment, packet, partition, upstream), runs[1], "deployment", "roll_out"),
         ]
 
     def _tell_move(self, about: About, samples: Mapping[int, tuple[About, list[_Written]]]) -> None:

@@ -135,7 +135,7 @@ def test_a_runner_that_has_forked_enough_renews_itself(runner: WarmRunner) -> No
 def test_a_stop_during_a_renewal_is_not_lost(runner: WarmRunner) -> None:
     slow, importing = runner.pid("slow"), runner.folder / "importing"
     runner.plan.write_text(f"import pathlib, time\npathlib.Path({str(importing)!r}).touch()\ntime.sleep(0.5)\nWORD = 'slowly'\n")
-    eventually(importing.exists)
+    eventually(importing.exists, timeout_s=60.0)
     assert alive(slow)
     runner.process.terminate()
     assert runner.process.wait(10) == 0

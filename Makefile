@@ -21,7 +21,7 @@ install: ready-demo ## make .venv with the `stella` command; then: . .venv/bin/a
 up: ready-demo ## database, daemon and web UI of an installation in ./.stella, until Ctrl-C
 	@.venv/bin/stella up
 
-test: ready-test lint types imports ## everything that CI runs (about a quarter of an hour on two cores)
+test: ready-test lint types imports ## everything that CI runs (some eighteen minutes on two cores)
 	@scripts/as_root.sh $(PYTHON) -m pytest -n $(WORKERS) -q
 
 test-fast: ready-test ## unit and property tests, on SQLite only
